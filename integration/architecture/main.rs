@@ -1,0 +1,1 @@
+//! The layers of the library, checked by reading its sources.

@@ -1,0 +1,3 @@
+//! The lab's scenarios.
+
+fn main() {}

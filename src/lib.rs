@@ -1,0 +1,3 @@
+//! pgvs: a layer-4 director for PostgreSQL on the Linux kernel's IPVS.
+
+pub mod time;

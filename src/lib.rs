@@ -1,3 +1,5 @@
 //! pgvs: a layer-4 director for PostgreSQL on the Linux kernel's IPVS.
 
 pub mod time;
+
+pub mod model;

@@ -3,3 +3,7 @@
 pub mod time;
 
 pub mod model;
+
+pub mod config;
+
+pub mod engine;

@@ -78,6 +78,11 @@ impl SqlState {
             .then_some(Self(bytes))
     }
 
+    /// The class: the first two characters.
+    pub fn class(&self) -> &str {
+        self.as_str().get(..2).unwrap_or_default()
+    }
+
     /// The five characters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("?????")

@@ -7,3 +7,4 @@ pub mod model;
 pub mod config;
 
 pub mod engine;
+pub mod wire;

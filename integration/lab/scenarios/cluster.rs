@@ -15,11 +15,11 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Makes the template; no server runs yet.
-    pub(crate) fn new(work: &Path) -> Result<Self> {
+    /// Takes the template into memory; no server runs yet.
+    pub(crate) fn new(work: &Path, kept_template: &Path) -> Result<Self> {
         let programs = Programs::find()?;
         let template = work.join("template");
-        programs.make_template(&template)?;
+        programs.copy(kept_template, &template)?;
         let servers = [1, 2, 3].map(|number| Server::new(&programs, number, work));
         Ok(Self {
             template,

@@ -16,6 +16,7 @@ pub(crate) struct Lab {
     pub(crate) pgvs: PathBuf,
     /// The project's directory.
     pub(crate) repository: PathBuf,
+    template: PathBuf,
     work: PathBuf,
     artefacts: PathBuf,
     cluster: Option<Cluster>,
@@ -37,6 +38,7 @@ impl Lab {
         Ok(Self {
             pgvs: variable("PGVS")?,
             repository: variable("PGVS_REPO")?,
+            template: variable("PGVS_LAB_TEMPLATE")?,
             work: work.to_owned(),
             artefacts: artefacts.to_owned(),
             cluster: None,
@@ -94,7 +96,7 @@ impl Lab {
         let started = Instant::now();
         let cluster = match self.cluster.take() {
             Some(cluster) => cluster,
-            None => Cluster::new(&self.work)?,
+            None => Cluster::new(&self.work, &self.template)?,
         };
         let cluster = self.cluster.insert(cluster);
         self.logs.extend(

@@ -1,4 +1,4 @@
-//! The lab's scenario runner: `list`, or `run [SCENARIO...]`. Needs root and a kernel with IPVS, and is
+//! The lab's scenario runner: `list`, `run [SCENARIO...]`, or `template`. Needs root and a kernel with IPVS, and is
 //! therefore started by `integration/lab/run`. Exit status: 0 all passed, 1 a scenario failed, 2 the lab
 //! itself could not work.
 #![expect(
@@ -29,6 +29,7 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::groups::{ALL, Scenario};
 use crate::lab::Lab;
+use crate::postgres::Programs;
 
 /// A scenario that takes longer than this hangs.
 const SCENARIO_LIMIT: Duration = Duration::from_secs(240);
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("list") => list(),
         Some("run") => run(&arguments[1..]),
+        Some("template") => template(),
         _ => Err(anyhow!("usage: lab list | lab run [SCENARIO...]")),
     };
     match outcome {
@@ -60,6 +62,14 @@ fn list() -> Result<bool> {
     for scenario in ALL.iter().copied().flatten() {
         say(&format!("{:<24} {}", scenario.name, scenario.shows));
     }
+    Ok(true)
+}
+
+/// Makes the data directory that every server is copied from: outside of a slow guest, once.
+fn template() -> Result<bool> {
+    let kept = std::env::var_os("PGVS_LAB_TEMPLATE").context("$PGVS_LAB_TEMPLATE is not set")?;
+    let work = PathBuf::from(format!("/dev/shm/pgvs-template-{}", std::process::id()));
+    Programs::find()?.make_template(&work, &PathBuf::from(kept))?;
     Ok(true)
 }
 

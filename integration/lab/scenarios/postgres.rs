@@ -89,8 +89,23 @@ impl Programs {
         command
     }
 
-    /// Makes a data directory with the lab's roles, from which every server is copied.
-    pub(crate) fn make_template(&self, directory: &Path) -> Result<()> {
+    /// Makes a data directory with the lab's roles, from which every server is copied, unless `kept`
+    /// holds it already. `work` is where PostgreSQL's user may go; `kept` need not be.
+    pub(crate) fn make_template(&self, work: &Path, kept: &Path) -> Result<()> {
+        let (recipe, stamp) = (
+            format!("{LAB_CONF}{TEMPLATE_SQL}"),
+            kept.with_extension("recipe"),
+        );
+        if fs::read_to_string(&stamp).is_ok_and(|text| text == recipe) {
+            return Ok(());
+        }
+        self.initialise(work)?;
+        self.copy(work, kept)?;
+        fs::remove_dir_all(work).with_context(|| format!("remove {}", work.display()))?;
+        fs::write(&stamp, recipe).with_context(|| format!("write {}", stamp.display()))
+    }
+
+    fn initialise(&self, directory: &Path) -> Result<()> {
         self.make_directory(directory)?;
         let output = self
             .command("initdb")
@@ -121,15 +136,9 @@ impl Programs {
             .spawn()
             .context("start postgres --single")?;
         if let Some(mut stdin) = single.stdin.take() {
-            writeln!(
-                stdin,
-                "create role {PROBE} login password '{PROBE_PASSWORD}'"
-            )?;
-            writeln!(stdin, "grant pg_monitor to {PROBE}")?;
-            writeln!(
-                stdin,
-                "create table note (at timestamptz default now(), text text)"
-            )?;
+            stdin
+                .write_all(TEMPLATE_SQL.as_bytes())
+                .context("write to postgres --single")?;
         }
         succeeded("postgres --single", &single.wait_with_output()?)
     }
@@ -152,7 +161,7 @@ impl Programs {
     }
 
     /// Copies a data directory, owners and modes included.
-    fn copy(&self, from: &Path, to: &Path) -> Result<()> {
+    pub(crate) fn copy(&self, from: &Path, to: &Path) -> Result<()> {
         self.make_directory(to)?;
         for entry in fs::read_dir(from).with_context(|| format!("read {}", from.display()))? {
             let entry = entry?;
@@ -440,6 +449,13 @@ max_connections = 30
 wal_keep_size = '32MB'
 wal_retrieve_retry_interval = '200ms'
 dynamic_shared_memory_type = mmap
+";
+
+/// One statement on each line. The password is [`PROBE_PASSWORD`].
+const TEMPLATE_SQL: &str = "\
+create role pgvs login password 'lab-secret'
+grant pg_monitor to pgvs
+create table note (at timestamptz default now(), text text)
 ";
 
 /// Locales that scenarios add stand beside the data directories.

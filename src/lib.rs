@@ -1,3 +1,9 @@
 //! pgvs: a layer-4 director for PostgreSQL on the Linux kernel's IPVS.
 
 pub mod time;
+
+pub mod model;
+
+pub mod config;
+
+pub mod engine;

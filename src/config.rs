@@ -1,0 +1,174 @@
+//! What the operator wants, checked: whoever holds a [`Config`] holds a valid one.
+//!
+//! Pure: the files are read elsewhere and come in as text.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::destination::{Forwarding, Weight};
+use crate::model::service::{Service, ServiceKey};
+
+/// A checked configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The daemon itself.
+    pub director: Director,
+    /// What the daemon may set in the kernel beside the table.
+    pub kernel: KernelSettings,
+    /// The pools, in the file's order; names are unique.
+    pub pools: Vec<Pool>,
+    /// The virtual services, in the file's order; names and keys are unique.
+    pub services: Vec<VirtualService>,
+}
+
+/// `[director]`: the daemon itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Director {
+    /// How this director is called in logs and status; `None` is the host name.
+    pub name: Option<Box<str>>,
+    /// Where the state file lives.
+    pub state_dir: PathBuf,
+    /// Where `reload`, `status`, `pause` and the like find the daemon.
+    pub control_socket: PathBuf,
+    /// What happens to our services when the daemon stops.
+    pub on_stop: OnStop,
+    /// How long soft evidence is ignored after all servers fell silent at once.
+    pub freeze_timeout: Duration,
+}
+
+/// What a stop does to our services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStop {
+    /// Nothing: the kernel goes on with the table as it is.
+    Leave,
+    /// Every destination gets weight 0.
+    Quiesce,
+    /// Our services are removed, one by one.
+    Remove,
+}
+
+/// `[kernel]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelSettings {
+    /// Whether `expire_nodest_conn` and `expire_quiescent_template` are set to 1 at start.
+    pub manage: bool,
+}
+
+/// `[[pool]]`: servers that are probed alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Unique among pools.
+    pub name: Box<str>,
+    /// How its servers are probed.
+    pub probe: Probe,
+    /// Its servers, in the file's order; names and addresses are unique.
+    pub servers: Vec<Server>,
+}
+
+/// How a pool's servers are probed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Not at all: members are up, weights are the configured ones.
+    None,
+    /// By PostgreSQL's own protocol.
+    Postgres(Arc<PostgresProbe>),
+}
+
+/// `[pool.postgres]`: the settings of one PostgreSQL probe.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PostgresProbe {
+    /// The role to log in as.
+    pub user: Box<str>,
+    /// Where the password is read at every login; `None`: no password is offered.
+    pub password_file: Option<PathBuf>,
+    /// The database to connect to.
+    pub dbname: Box<str>,
+    /// Whether and how TLS is used.
+    pub sslmode: SslMode,
+    /// Interval of the Sync on the kept session; 5 ms to 5 s.
+    pub pulse: Duration,
+    /// So long without an answer is soft evidence.
+    pub suspect_after: Duration,
+    /// So long without an answer, with a dead fresh connection, is hard evidence.
+    pub lost_after: Duration,
+    /// Interval of fresh connections.
+    pub admission: Duration,
+    /// Consecutive answered pulses before a server counts as up again.
+    pub rise: u32,
+    /// The director's own address to probe from; `None`: the kernel chooses.
+    pub source: Option<IpAddr>,
+}
+
+/// libpq's `sslmode`, as far as the probe knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SslMode {
+    /// Plain TCP.
+    Disable,
+    /// TLS where the server offers it; the certificate is not verified.
+    Prefer,
+    /// TLS or nothing; the certificate is not verified.
+    Require,
+}
+
+/// `[[pool.server]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Unique in its pool.
+    pub name: Box<str>,
+    /// Where PostgreSQL listens.
+    pub address: SocketAddr,
+    /// Its share of new connections where it may serve; 0 keeps it quiesced.
+    pub weight: Weight,
+}
+
+/// `[[service]]`: a virtual service and who may serve it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualService {
+    /// Unique among services.
+    pub name: Box<str>,
+    /// What the kernel knows it by.
+    pub key: ServiceKey,
+    /// How the kernel schedules it.
+    pub service: Service,
+    /// How packets reach its servers.
+    pub forwarding: Forwarding,
+    /// The name of its pool, which exists.
+    pub pool: Box<str>,
+    /// Which servers of the pool may serve.
+    pub target: Target,
+    /// What happens to the sessions of a server that is down or demoted.
+    pub on_down: OnDown,
+    /// How long a member that left the config may keep its sessions.
+    pub drain_timeout: Duration,
+}
+
+/// Which servers of a pool may serve, in libpq's words (`target_session_attrs`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// The primary only.
+    Primary,
+    /// Standbys only.
+    Standby,
+    /// Standbys, and the primary where no standby is left.
+    PreferStandby,
+    /// Every server that answers.
+    Any,
+}
+
+/// What happens to the sessions of a server that is down, or of a writer that was demoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDown {
+    /// The destination is deleted: its sessions are reset with their next packet.
+    Cut,
+    /// Weight 0: its sessions stay until they end by themselves.
+    Hold,
+}
+
+impl Config {
+    /// The pool of that name.
+    pub fn pool(&self, name: &str) -> Option<&Pool> {
+        self.pools.iter().find(|pool| &*pool.name == name)
+    }
+}

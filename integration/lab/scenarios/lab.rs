@@ -91,6 +91,13 @@ impl Lab {
         self.cluster_with(&Settings::default())
     }
 
+    /// The cluster in whatever state the scenario has brought it to.
+    pub(crate) fn cluster_as_is(&mut self) -> Result<&mut Cluster> {
+        self.cluster
+            .as_mut()
+            .context("the scenario has not asked for a cluster")
+    }
+
     /// The same with settings of the scenario's own.
     pub(crate) fn cluster_with(&mut self, settings: &Settings) -> Result<&mut Cluster> {
         let started = Instant::now();

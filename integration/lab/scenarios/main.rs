@@ -7,6 +7,7 @@
     reason = "a program that talks to people"
 )]
 #![expect(clippy::indexing_slicing, reason = "test code")]
+#![expect(dead_code, reason = "instruments that the scenarios to come need")]
 
 mod client;
 mod cluster;
@@ -14,6 +15,7 @@ mod groups;
 mod kernel;
 mod lab;
 mod net;
+mod observe;
 mod postgres;
 mod session;
 mod table;

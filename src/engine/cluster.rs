@@ -46,6 +46,12 @@ impl View {
 }
 
 impl Cluster {
+    /// The same memory of a pool whose members have moved.
+    #[must_use]
+    pub(super) fn with_incumbent(&self, incumbent: Option<usize>) -> Self {
+        Self { incumbent, ..self.clone() }
+    }
+
     /// Decides who is the writer among `verdicts`, and remembers it.
     pub fn decide(&mut self, verdicts: &[Verdict]) -> View {
         let identity = self.identity(verdicts);
@@ -60,11 +66,7 @@ impl Cluster {
         // timelines the incumbent stays; without one the first in the pool's order.
         let writer = claims()
             .max_by_key(|&(place, timeline)| {
-                (
-                    timeline,
-                    self.incumbent == Some(place),
-                    std::cmp::Reverse(place),
-                )
+                (timeline, self.incumbent == Some(place), std::cmp::Reverse(place))
             })
             .map(|(place, _)| place);
         if let Some(place) = writer {
@@ -94,11 +96,7 @@ impl Cluster {
     /// The cluster's identity: the incumbent's as long as any server has it, else the majority's, else the one
     /// that comes first in the pool's order.
     fn identity(&self, verdicts: &[Verdict]) -> Option<SystemIdentifier> {
-        let said = || {
-            verdicts
-                .iter()
-                .filter_map(|verdict| verdict.facts?.system_identifier)
-        };
+        let said = || verdicts.iter().filter_map(|verdict| verdict.facts?.system_identifier);
         if let Some(kept) = self.identity
             && said().any(|id| id == kept)
         {
@@ -114,10 +112,7 @@ impl Cluster {
 
 /// Whether a server belongs to the cluster; one that has not said which it belongs to does.
 fn is_of(verdict: &Verdict, identity: Option<SystemIdentifier>) -> bool {
-    match (
-        verdict.facts.and_then(|facts| facts.system_identifier),
-        identity,
-    ) {
+    match (verdict.facts.and_then(|facts| facts.system_identifier), identity) {
         (Some(own), Some(cluster)) => own == cluster,
         (None, _) | (_, None) => true,
     }
@@ -170,10 +165,7 @@ mod tests {
         let view = cluster.decide(&[primary(1), primary(2)]);
         assert_eq!(view.writer, Some(1));
         assert_eq!(view.standings, [Standing::OtherWriter, Standing::Writer]);
-        let suspect = Verdict {
-            condition: Condition::Suspect,
-            ..primary(2)
-        };
+        let suspect = Verdict { condition: Condition::Suspect, ..primary(2) };
         assert_eq!(cluster.decide(&[primary(1), suspect]).writer, Some(1));
     }
 
@@ -190,11 +182,7 @@ mod tests {
         assert_eq!(cluster.decide(&[primary(1), standby()]).writer, Some(0));
         let unknown = verdict(Role::Primary, None, 7);
         assert_eq!(cluster.decide(&[primary(1), unknown]).writer, Some(0));
-        let down = Verdict {
-            condition: Condition::Down,
-            facts: None,
-            is_misconfigured: false,
-        };
+        let down = Verdict { condition: Condition::Down, facts: None, is_misconfigured: false };
         assert_eq!(cluster.decide(&[down, unknown]).writer, Some(1));
     }
 
@@ -204,37 +192,25 @@ mod tests {
         let stranger = verdict(Role::Primary, Some(9), 8);
         let view = cluster.decide(&[primary(1), standby(), stranger]);
         assert_eq!(view.writer, Some(0));
-        assert_eq!(
-            view.standings,
-            [Standing::Writer, Standing::Member, Standing::Foreign]
-        );
+        assert_eq!(view.standings, [Standing::Writer, Standing::Member, Standing::Foreign]);
     }
 
     #[test]
     fn the_identity_is_the_incumbents_even_against_a_majority() {
         let mut cluster = Cluster::default();
-        let unknown = Verdict {
-            condition: Condition::Unknown,
-            facts: None,
-            is_misconfigured: false,
-        };
+        let unknown =
+            Verdict { condition: Condition::Unknown, facts: None, is_misconfigured: false };
         cluster.decide(&[primary(1), unknown, unknown]);
         let stranger = verdict(Role::Standby, None, 8);
         let view = cluster.decide(&[primary(1), stranger, stranger]);
-        assert_eq!(
-            view.standings,
-            [Standing::Writer, Standing::Foreign, Standing::Foreign]
-        );
+        assert_eq!(view.standings, [Standing::Writer, Standing::Foreign, Standing::Foreign]);
     }
 
     #[test]
     fn without_a_claim_there_is_no_writer() {
         let mut cluster = Cluster::default();
         assert_eq!(cluster.decide(&[standby(), standby()]).writer, None);
-        let closing = Verdict {
-            condition: Condition::Closing,
-            ..primary(3)
-        };
+        let closing = Verdict { condition: Condition::Closing, ..primary(3) };
         assert_eq!(cluster.decide(&[closing, standby()]).writer, None);
     }
 }

@@ -142,7 +142,9 @@ impl Controller {
         actions: &mut Vec<Action>,
     ) {
         // A report of a probe that was stopped meanwhile concerns nobody.
-        let Some(probe) = self.membership.probes.get_mut(&id) else { return };
+        let Some(probe) = self.membership.probes.get_mut(&id) else {
+            return;
+        };
         let before = probe.health.verdict();
         let misconfigured = probe.health.misconfigured().map(str::to_owned);
         probe.health.learn(observation, at, &probe.settings);
@@ -150,7 +152,9 @@ impl Controller {
             actions.push(Action::HangUp(id));
         }
         self.freeze.heard(observation, actions);
-        let Some(probe) = self.membership.probes.get(&id) else { return };
+        let Some(probe) = self.membership.probes.get(&id) else {
+            return;
+        };
         if probe.health.misconfigured() != misconfigured.as_deref() {
             self.report_misconfigured(id, actions);
         }
@@ -160,7 +164,9 @@ impl Controller {
     }
 
     fn report_misconfigured(&self, id: ProbeId, actions: &mut Vec<Action>) {
-        let Some(probe) = self.membership.probes.get(&id) else { return };
+        let Some(probe) = self.membership.probes.get(&id) else {
+            return;
+        };
         let what: Option<Box<str>> = probe.health.misconfigured().map(Into::into);
         for server in self.membership.servers_of(id) {
             let what = what.clone();
@@ -174,7 +180,9 @@ impl Controller {
         from: super::health::Condition,
         actions: &mut Vec<Action>,
     ) {
-        let Some(probe) = self.membership.probes.get(&id) else { return };
+        let Some(probe) = self.membership.probes.get(&id) else {
+            return;
+        };
         let to = probe.health.verdict().condition;
         if from != to {
             let cause: Option<Box<str>> =
@@ -210,7 +218,9 @@ impl Controller {
 
     /// While a service has no usable writer its candidates are asked more often.
     fn set_pace(&mut self, place: usize, actions: &mut Vec<Action>) {
-        let Some(pool) = self.membership.pools.get(place) else { return };
+        let Some(pool) = self.membership.pools.get(place) else {
+            return;
+        };
         let lacks_writer = |key: &ServiceKey| {
             self.membership.services.get(key).is_some_and(|service| {
                 service.config.target == Target::Primary
@@ -257,7 +267,11 @@ impl Controller {
         }
         let was_frozen = self.is_frozen;
         let freeze = &mut self.freeze;
-        freeze.listen(self.membership.probes.values().map(|p| (&p.health, &*p.settings)), now, actions);
+        freeze.listen(
+            self.membership.probes.values().map(|p| (&p.health, &*p.settings)),
+            now,
+            actions,
+        );
         self.is_frozen = self.freeze.is_on() || self.freeze.withholds();
         let witnesses: Vec<bool> = self
             .membership

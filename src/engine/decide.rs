@@ -19,7 +19,9 @@ pub(super) fn pool(
     actions: &mut Vec<Action>,
 ) {
     let Membership { pools, services, probes, cutting, .. } = membership;
-    let Some(pool) = pools.get_mut(place) else { return };
+    let Some(pool) = pools.get_mut(place) else {
+        return;
+    };
     let verdict = |probe| probes.get(&probe).map(|probe: &ProbeState| probe.health.verdict());
     pool.verdicts = pool
         .members
@@ -41,7 +43,9 @@ pub(super) fn pool(
     }
     pool.view = view;
     for key in &pool.services {
-        let Some(service) = services.get_mut(key) else { continue };
+        let Some(service) = services.get_mut(key) else {
+            continue;
+        };
         if decide(service, pool, is_frozen, actions) {
             dirty.push(*key);
         }
@@ -66,7 +70,9 @@ fn decide(
     let new = policy::decide(target, service.config.on_down, &views, is_frozen);
     let mut is_changed = false;
     for (place, decision) in new.into_iter().enumerate() {
-        let Some(slot) = service.decisions.get_mut(place) else { continue };
+        let Some(slot) = service.decisions.get_mut(place) else {
+            continue;
+        };
         let old = slot.replace(decision);
         if target == Target::Primary && decision.weight.is_some_and(Weight::is_usable) {
             service.last_writer = Some(place);
@@ -91,7 +97,9 @@ fn report(
     new: Decision,
     actions: &mut Vec<Action>,
 ) {
-    let (Some(old), Some(member)) = (old, pool.members.get(place)) else { return };
+    let (Some(old), Some(member)) = (old, pool.members.get(place)) else {
+        return;
+    };
     if old.weight != new.weight {
         actions.push(Action::Report(Transition::Weight {
             service: service.config.name.clone(),
@@ -139,7 +147,9 @@ fn demote(service: &mut ServiceState, pool: &PoolState) {
     if config.target != Target::Primary || config.on_down != OnDown::Cut {
         return;
     }
-    let Some(old) = service.last_writer else { return };
+    let Some(old) = service.last_writer else {
+        return;
+    };
     if pool.view.is_another_writer(old) {
         service.last_writer = None;
         let is_there = service

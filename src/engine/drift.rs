@@ -67,7 +67,9 @@ pub(super) fn compare(
     is_member: impl Fn(DestinationKey) -> bool,
 ) -> Vec<Transition> {
     let say = |destination, what| Transition::Drift { service: key, destination, what };
-    let Some(found) = found else { return vec![say(None, Drift::ServiceGone)] };
+    let Some(found) = found else {
+        return vec![say(None, Drift::ServiceGone)];
+    };
     let mut drifts = Vec::new();
     if found.service != left.service {
         drifts.push(say(None, Drift::ServiceEdited));

@@ -286,7 +286,9 @@ impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ServiceGone => f.write_str("the service was deleted; made again"),
-            Self::ServiceEdited => f.write_str("scheduler, flags or persistence were set; restored"),
+            Self::ServiceEdited => {
+                f.write_str("scheduler, flags or persistence were set; restored")
+            }
             Self::DestinationGone => f.write_str("it was deleted; made again"),
             Self::DestinationAdded => f.write_str("it was added; no member of ours, so it drains"),
             Self::WeightSet(weight) => {

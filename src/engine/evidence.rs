@@ -116,15 +116,8 @@ fn of_error(said: &ServerError) -> Evidence {
     match said.sqlstate {
         SqlState::CANNOT_CONNECT_NOW => Evidence::NotNow,
         SqlState::TOO_MANY_CONNECTIONS => {
-            let own = said
-                .routine
-                .as_deref()
-                .is_some_and(|r| OWN_LIMIT_ROUTINES.contains(&r));
-            if own {
-                Evidence::Misconfigured
-            } else {
-                Evidence::Full
-            }
+            let own = said.routine.as_deref().is_some_and(|r| OWN_LIMIT_ROUTINES.contains(&r));
+            if own { Evidence::Misconfigured } else { Evidence::Full }
         }
         // A session that is being closed while it logs in says nothing that the next one will not.
         SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN => Evidence::Silence,
@@ -188,11 +181,7 @@ mod tests {
             ("57P03", None, Evidence::NotNow),
             ("53300", Some("InitPostgres"), Evidence::Full),
             ("53300", None, Evidence::Full),
-            (
-                "53300",
-                Some("InitializeSessionUserId"),
-                Evidence::Misconfigured,
-            ),
+            ("53300", Some("InitializeSessionUserId"), Evidence::Misconfigured),
             ("53300", Some("CheckMyDatabase"), Evidence::Misconfigured),
             ("28P01", None, Evidence::Misconfigured),
             ("28000", None, Evidence::Misconfigured),
@@ -200,11 +189,7 @@ mod tests {
             ("42501", None, Evidence::Misconfigured),
             ("08P01", None, Evidence::Misconfigured),
             ("57P01", None, Evidence::Silence),
-            (
-                "53100",
-                None,
-                Evidence::Refusing(SqlState::new("53100").unwrap()),
-            ),
+            ("53100", None, Evidence::Refusing(SqlState::new("53100").unwrap())),
         ];
         for (code, routine, expected) in table {
             assert_eq!(of(&said(code, routine)), expected, "{code} {routine:?}");
@@ -216,9 +201,6 @@ mod tests {
         assert_eq!(of(&ProbeError::Refused), Evidence::Gone);
         assert_eq!(of(&ProbeError::TimedOut(Stage::Login)), Evidence::Silence);
         assert_eq!(of(&ProbeError::Unreachable(Errno(113))), Evidence::Silence);
-        assert_eq!(
-            of(&ProbeError::Prober("no password".into())),
-            Evidence::Blind
-        );
+        assert_eq!(of(&ProbeError::Prober("no password".into())), Evidence::Blind);
     }
 }

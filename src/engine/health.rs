@@ -58,11 +58,8 @@ pub struct Verdict {
 
 impl Verdict {
     /// The verdict on a server that nobody probes.
-    pub const UNPROBED: Self = Self {
-        condition: Condition::Up,
-        facts: None,
-        is_misconfigured: false,
-    };
+    pub const UNPROBED: Self =
+        Self { condition: Condition::Up, facts: None, is_misconfigured: false };
 }
 
 /// The state machine of one probe.
@@ -117,16 +114,9 @@ impl Health {
     /// The verdict as it stands.
     pub const fn verdict(&self) -> Verdict {
         let is_plain = matches!(self.condition, Condition::Unknown | Condition::Up);
-        let condition = if self.is_suspect && is_plain {
-            Condition::Suspect
-        } else {
-            self.condition
-        };
-        Verdict {
-            condition,
-            facts: self.facts,
-            is_misconfigured: self.misconfigured.is_some(),
-        }
+        let condition =
+            if self.is_suspect && is_plain { Condition::Suspect } else { self.condition };
+        Verdict { condition, facts: self.facts, is_misconfigured: self.misconfigured.is_some() }
     }
 
     /// Why the probe cannot see more, in words.
@@ -347,10 +337,7 @@ impl Health {
     /// Draws the conclusion from silence that has lasted until `now`; says whether suspicion is new. Where
     /// `is_frozen`, silence becomes no hard evidence, however long it lasts.
     pub fn listen(&mut self, now: Time, settings: &PostgresProbe, is_frozen: bool) -> bool {
-        if self
-            .deadline(settings)
-            .is_none_or(|deadline| now < deadline)
-        {
+        if self.deadline(settings).is_none_or(|deadline| now < deadline) {
             return false;
         }
         let is_new = !self.is_suspect;

@@ -103,13 +103,17 @@ impl Membership {
 
     /// Whether a destination is a member of a service.
     pub(super) fn is_member(&self, service: ServiceKey, to: DestinationKey) -> bool {
-        let Some(service) = self.services.get(&service) else { return false };
+        let Some(service) = self.services.get(&service) else {
+            return false;
+        };
         self.pools.get(service.pool).is_some_and(|pool| pool.place_of(to).is_some())
     }
 
     /// The kernel has deleted a destination: a cut that was wanted runs from here.
     pub(super) fn cut_acknowledged(&mut self, key: ServiceKey, to: DestinationKey, now: Time) {
-        let Some(service) = self.services.get_mut(&key) else { return };
+        let Some(service) = self.services.get_mut(&key) else {
+            return;
+        };
         let place = self.pools.get(service.pool).and_then(|pool| pool.place_of(to));
         if let Some(cut) = place.and_then(|place| service.cuts.get_mut(place))
             && cut.is_some()
@@ -138,8 +142,12 @@ impl Membership {
     ) -> BTreeSet<usize> {
         let mut pools = BTreeSet::new();
         for key in std::mem::take(&mut self.cutting) {
-            let Some(service) = self.services.get_mut(&key) else { continue };
-            let Some(pool) = self.pools.get(service.pool) else { continue };
+            let Some(service) = self.services.get_mut(&key) else {
+                continue;
+            };
+            let Some(pool) = self.pools.get(service.pool) else {
+                continue;
+            };
             for (cut, member) in service.cuts.iter_mut().zip(&pool.members) {
                 *cut = match *cut {
                     Some(Cut::Since(at)) if at.after(flush) <= now => {
@@ -162,24 +170,19 @@ impl Membership {
         pools
     }
 
-    /// The server at a place of a pool as operators write it.
-    pub(super) fn server_id(&self, pool: usize, place: usize) -> Option<ServerId> {
-        let pool = self.pools.get(pool)?;
-        let member = pool.members.get(place)?;
-        Some(ServerId { pool: pool.name.clone(), name: member.name.clone() })
-    }
-
     /// The servers that share a probe.
     pub(super) fn servers_of(&self, probe: ProbeId) -> Vec<ServerId> {
         let pools = self.probes.get(&probe).map(|probe| probe.pools.clone()).unwrap_or_default();
         let mut servers = Vec::new();
         for place in pools {
-            let Some(pool) = self.pools.get(place) else { continue };
+            let Some(pool) = self.pools.get(place) else {
+                continue;
+            };
             let of_probe = pool.members.iter().filter(|member| member.probe == Some(probe));
-            servers.extend(of_probe.map(|member| ServerId {
-                pool: pool.name.clone(),
-                name: member.name.clone(),
-            }));
+            servers.extend(
+                of_probe
+                    .map(|member| ServerId { pool: pool.name.clone(), name: member.name.clone() }),
+            );
         }
         servers
     }
@@ -267,12 +270,15 @@ impl Membership {
             // `check` refuses a service whose pool does not exist.
             return;
         };
-        let Some(pool) = self.pools.get_mut(place) else { return };
+        let Some(pool) = self.pools.get_mut(place) else {
+            return;
+        };
         pool.services.push(config.key);
         let before = old.services.get(&config.key);
         let was = |member: &Member| {
             let service = before?;
-            let of_old = old.members(service).iter().position(|old| old.address == member.address)?;
+            let of_old =
+                old.members(service).iter().position(|old| old.address == member.address)?;
             Some((service, of_old))
         };
         fn kept<T: Copy>(list: &[Option<T>], place: usize) -> Option<T> {
@@ -309,14 +315,16 @@ impl PoolState {
 
     /// Keeps who was the writer, if it is still a member.
     fn inherit(&mut self, old: &Membership) {
-        let Some(pool) = old.pools.iter().find(|pool| pool.name == self.name) else { return };
+        let Some(pool) = old.pools.iter().find(|pool| pool.name == self.name) else {
+            return;
+        };
         let moved = |place: Option<usize>| {
             let address = pool.members.get(place?)?.address;
             self.place_of(DestinationKey(address))
         };
         let incumbent = moved(pool.cluster.incumbent);
         let writer = moved(pool.view.writer);
-        self.cluster = Cluster { incumbent, ..pool.cluster.clone() };
+        self.cluster = pool.cluster.with_incumbent(incumbent);
         self.view = View { writer, standings: Vec::new() };
     }
 }

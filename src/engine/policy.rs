@@ -90,30 +90,16 @@ pub enum Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Fixed(Decision),
-    Candidate {
-        weight: Weight,
-        soft: Option<Soft>,
-        reason: Reason,
-    },
-    Fallback {
-        weight: Weight,
-        soft: Option<Soft>,
-    },
+    Candidate { weight: Weight, soft: Option<Soft>, reason: Reason },
+    Fallback { weight: Weight, soft: Option<Soft> },
 }
 
 /// Decides one service: a decision for each server, in the order of `views`.
 pub fn decide(target: Target, on_down: OnDown, views: &[View], is_frozen: bool) -> Vec<Decision> {
-    let parts: Vec<Part> = views
-        .iter()
-        .map(|view| part(target, on_down, view))
-        .collect();
-    let is_sound = |part: &Part| {
-        matches!(part, Part::Candidate { weight, soft: None, .. } if weight.is_usable())
-    };
-    let candidates = parts
-        .iter()
-        .filter(|part| is_usable_candidate(part))
-        .count();
+    let parts: Vec<Part> =
+        views.iter().map(|view| part(target, on_down, view, is_frozen)).collect();
+    let is_sound = |part: &Part| matches!(part, Part::Candidate { weight, soft: None, .. } if weight.is_usable());
+    let candidates = parts.iter().filter(|part| is_usable_candidate(part)).count();
     let has_sound = parts.iter().any(is_sound);
     let has_fallback = parts
         .iter()
@@ -132,14 +118,7 @@ pub fn decide(target: Target, on_down: OnDown, views: &[View], is_frozen: bool) 
     parts
         .iter()
         .enumerate()
-        .map(|(place, part)| {
-            finish(
-                part,
-                lowered.contains(&place),
-                is_frozen,
-                is_fallback_needed,
-            )
-        })
+        .map(|(place, part)| finish(part, lowered.contains(&place), is_fallback_needed))
         .collect()
 }
 
@@ -153,67 +132,41 @@ fn worst(parts: &[Part], limit: usize) -> Vec<usize> {
         .iter()
         .enumerate()
         .filter_map(|(place, part)| match part {
-            Part::Candidate {
-                soft: Some(soft),
-                weight,
-                ..
-            } if weight.is_usable() => Some((*soft, place)),
+            Part::Candidate { soft: Some(soft), weight, .. } if weight.is_usable() => {
+                Some((*soft, place))
+            }
             Part::Candidate { .. } | Part::Fallback { .. } | Part::Fixed(_) => None,
         })
         .collect();
     against.sort_by_key(|&(soft, place)| (std::cmp::Reverse(soft), place));
-    against
-        .into_iter()
-        .take(limit)
-        .map(|(_, place)| place)
-        .collect()
+    against.into_iter().take(limit).map(|(_, place)| place).collect()
 }
 
 fn finish(part: &Part, is_lowered: bool, is_fallback_needed: bool) -> Decision {
     let kept = |soft: Option<Soft>, otherwise| soft.map_or(otherwise, Reason::Kept);
     match *part {
         Part::Fixed(decision) => decision,
-        Part::Candidate {
-            soft: Some(soft), ..
-        } if is_lowered => quiesced(Reason::Soft(soft)),
-        Part::Candidate {
-            weight,
-            soft,
-            reason,
-        } => {
-            let reason = if weight.is_usable() {
-                kept(soft, reason)
-            } else {
-                reason
-            };
-            Decision {
-                weight: Some(weight),
-                reason,
-            }
+        Part::Candidate { soft: Some(soft), .. } if is_lowered => quiesced(Reason::Soft(soft)),
+        Part::Candidate { weight, soft, reason } => {
+            let reason = if weight.is_usable() { kept(soft, reason) } else { reason };
+            Decision { weight: Some(weight), reason }
         }
-        Part::Fallback { weight, soft } if is_fallback_needed => Decision {
-            weight: Some(weight),
-            reason: kept(soft, Reason::Fallback),
-        },
+        Part::Fallback { weight, soft } if is_fallback_needed => {
+            Decision { weight: Some(weight), reason: kept(soft, Reason::Fallback) }
+        }
         Part::Fallback { .. } => quiesced(Reason::Role(Role::Primary)),
     }
 }
 
 const fn quiesced(reason: Reason) -> Decision {
-    Decision {
-        weight: Some(Weight::QUIESCED),
-        reason,
-    }
+    Decision { weight: Some(Weight::QUIESCED), reason }
 }
 
 /// What one server is to a service by its own facts.
 fn part(target: Target, on_down: OnDown, view: &View, is_frozen: bool) -> Part {
     let gone = |reason| {
         Part::Fixed(match on_down {
-            OnDown::Cut => Decision {
-                weight: None,
-                reason,
-            },
+            OnDown::Cut => Decision { weight: None, reason },
             OnDown::Hold => quiesced(reason),
         })
     };
@@ -233,18 +186,15 @@ fn part(target: Target, on_down: OnDown, view: &View, is_frozen: bool) -> Part {
         | Condition::Full
         | Condition::Refusing(_) => (),
     }
-    let soft = soft(view.verdict.condition);
+    let is_ignored = is_frozen && view.verdict.condition == Condition::Suspect;
+    let soft = soft(view.verdict.condition).filter(|_| !is_ignored);
     let candidate = || {
-        let reason = if view.configured.is_usable() {
-            Reason::Serving
-        } else {
-            Reason::ConfiguredZero
+        let reason = match view.configured.is_usable() {
+            false => Reason::ConfiguredZero,
+            true if is_ignored => Reason::Frozen,
+            true => Reason::Serving,
         };
-        Part::Candidate {
-            weight: view.configured,
-            soft,
-            reason,
-        }
+        Part::Candidate { weight: view.configured, soft, reason }
     };
     let Some(facts) = view.verdict.facts else {
         return without_facts(target, view, soft, candidate());
@@ -252,10 +202,9 @@ fn part(target: Target, on_down: OnDown, view: &View, is_frozen: bool) -> Part {
     match (target, facts.role, view.standing) {
         (Target::Primary | Target::Any, Role::Primary, Standing::Writer)
         | (Target::Standby | Target::PreferStandby | Target::Any, Role::Standby, _) => candidate(),
-        (Target::PreferStandby, Role::Primary, Standing::Writer) => Part::Fallback {
-            weight: view.configured,
-            soft,
-        },
+        (Target::PreferStandby, Role::Primary, Standing::Writer) => {
+            Part::Fallback { weight: view.configured, soft }
+        }
         (Target::Standby, Role::Primary, Standing::Writer) => {
             Part::Fixed(quiesced(Reason::Role(Role::Primary)))
         }
@@ -266,19 +215,12 @@ fn part(target: Target, on_down: OnDown, view: &View, is_frozen: bool) -> Part {
 
 /// What a server is of which no role is known: what the kernel had, as far as nothing speaks against it.
 fn without_facts(target: Target, view: &View, soft: Option<Soft>, candidate: Part) -> Part {
-    let is_unknown = matches!(
-        view.verdict.condition,
-        Condition::Unknown | Condition::Suspect
-    );
+    let is_unknown = matches!(view.verdict.condition, Condition::Unknown | Condition::Suspect);
     match (target, view.adopted) {
         (Target::Primary, _) if view.is_another_writer => {
             Part::Fixed(quiesced(Reason::OtherWriter))
         }
-        (_, Some(weight)) => Part::Candidate {
-            weight,
-            soft,
-            reason: Reason::Adopted,
-        },
+        (_, Some(weight)) => Part::Candidate { weight, soft, reason: Reason::Adopted },
         (Target::Any, None) if !is_unknown => candidate,
         (_, None) => Part::Fixed(quiesced(Reason::NoVerdict)),
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::drift::{self, Guard};
 use super::event::{Action, Transition};
-use super::membership::{Cut, Membership};
+use super::membership::Membership;
 use super::memory::Memory;
 use super::table::{self, Order};
 use super::want;
@@ -73,6 +73,7 @@ pub(super) struct Reconciler {
     pub(super) guard: Guard,
     failures: u32,
     pub(super) last_failure: Option<Box<str>>,
+    pub(super) save_failure: Option<Box<str>>,
     is_settled: bool,
     is_adopted: bool,
     has_stopped: bool,
@@ -96,6 +97,7 @@ impl Reconciler {
             guard: Guard::default(),
             failures: 0,
             last_failure: None,
+            save_failure: None,
             is_settled: false,
             is_adopted: false,
             has_stopped: false,
@@ -139,8 +141,12 @@ impl Reconciler {
         let Some(actual) = &self.actual else { return };
         let Membership { services, pools, .. } = membership;
         for (key, service) in services {
-            let Some(entry) = actual.services.get(key) else { continue };
-            let Some(pool) = pools.get(service.pool) else { continue };
+            let Some(entry) = actual.services.get(key) else {
+                continue;
+            };
+            let Some(pool) = pools.get(service.pool) else {
+                continue;
+            };
             for (place, member) in pool.members.iter().enumerate() {
                 let is_new = service.decisions.get(place).is_none_or(Option::is_none);
                 let found = entry.destinations.get(&member.key()).filter(|_| is_new);
@@ -319,8 +325,9 @@ impl Reconciler {
     /// The state file was written, or could not be: then it is said, and the work goes on.
     pub(super) fn saved(&mut self, result: Result<(), Box<str>>, actions: &mut Vec<Action>) {
         self.is_saving = false;
-        if let Err(why) = result {
-            actions.push(Action::Report(Transition::StateNotSaved(why)));
+        self.save_failure = result.err();
+        if let Some(why) = &self.save_failure {
+            actions.push(Action::Report(Transition::StateNotSaved(why.clone())));
         }
     }
 
@@ -462,8 +469,9 @@ impl Reconciler {
     fn finish(&mut self, stopping: Option<OnStop>, now: Time, actions: &mut Vec<Action>) {
         let is_idle = matches!(self.kernel, Kernel::Ready | Kernel::Checking);
         let is_paused = self.memory.paused.is_some();
-        let is_done =
-            self.is_adopted && is_idle && (is_paused || self.dirty.iter().all(|&key| self.waits(key, now)));
+        let is_done = self.is_adopted
+            && is_idle
+            && (is_paused || self.dirty.iter().all(|&key| self.waits(key, now)));
         if is_done && !self.is_settled {
             self.is_settled = true;
             actions.push(Action::Settled);

@@ -29,21 +29,11 @@ pub struct Plan {
 pub fn diff(key: ServiceKey, have: Option<&Entry>, want: Option<&Entry>, order: Order) -> Plan {
     match (have, want) {
         (None, None) => Plan::default(),
-        (Some(_), None) => Plan {
-            ops: vec![Op::DeleteService(key)],
-            ..Plan::default()
-        },
+        (Some(_), None) => Plan { ops: vec![Op::DeleteService(key)], ..Plan::default() },
         (None, Some(want)) => {
             let mut ops = vec![Op::AddService(key, want.service.clone())];
-            ops.extend(
-                want.destinations
-                    .iter()
-                    .map(|(&to, &d)| Op::AddDestination(key, to, d)),
-            );
-            Plan {
-                ops,
-                ..Plan::default()
-            }
+            ops.extend(want.destinations.iter().map(|(&to, &d)| Op::AddDestination(key, to, d)));
+            Plan { ops, ..Plan::default() }
         }
         (Some(have), Some(want)) => {
             let mut plan = destinations(key, have, want, order);
@@ -68,30 +58,19 @@ fn destinations(key: ServiceKey, have: &Entry, want: &Entry, order: Order) -> Pl
             Some(_) => make.push(Op::EditDestination(key, to, new)),
         }
     }
-    let gone = have
-        .destinations
-        .keys()
-        .filter(|to| !want.destinations.contains_key(to));
+    let gone = have.destinations.keys().filter(|to| !want.destinations.contains_key(to));
     unmake.extend(gone.map(|&to| Op::DeleteDestination(key, to)));
     match order {
         Order::MakeBeforeBreak => {
             make.append(&mut unmake);
-            Plan {
-                ops: make,
-                ..Plan::default()
-            }
+            Plan { ops: make, ..Plan::default() }
         }
-        Order::BreakBeforeMake if breaks(&unmake, have) && makes(&make, have) => Plan {
-            ops: unmake,
-            is_partial: true,
-            scheduler: None,
-        },
+        Order::BreakBeforeMake if breaks(&unmake, have) && makes(&make, have) => {
+            Plan { ops: unmake, is_partial: true, scheduler: None }
+        }
         Order::BreakBeforeMake => {
             unmake.append(&mut make);
-            Plan {
-                ops: unmake,
-                ..Plan::default()
-            }
+            Plan { ops: unmake, ..Plan::default() }
         }
     }
 }
@@ -138,10 +117,7 @@ pub const fn destination_of(op: &Op) -> Option<DestinationKey> {
 pub fn apply(table: &mut crate::model::table::Table, op: &Op) {
     match op {
         Op::AddService(key, service) => {
-            let entry = Entry {
-                service: service.clone(),
-                destinations: Default::default(),
-            };
+            let entry = Entry { service: service.clone(), destinations: Default::default() };
             table.services.insert(*key, entry);
         }
         Op::EditService(key, service) => {

@@ -44,7 +44,7 @@ const FOREIGN: &str = "10.9.0.103:8080";
 
 impl Lab {
     /// Makes the servers' side of the topology. `artefacts` outlives the run, `work` need not.
-    pub(crate) fn new(work: &Path, artefacts: &Path) -> Result<Self> {
+    fn new(work: &Path, artefacts: &Path) -> Result<Self> {
         let variable = |name: &str| {
             std::env::var_os(name).map(PathBuf::from).with_context(|| format!("${name} is not set"))
         };
@@ -62,6 +62,18 @@ impl Lab {
             logs: Vec::new(),
             foreign: None,
         })
+    }
+
+    /// The lab as `integration/lab/run` wants it.
+    pub(crate) fn from_environment() -> Result<Self> {
+        let artefacts = std::env::var_os("PGVS_LAB_OUT").context("$PGVS_LAB_OUT is not set")?;
+        let work = PathBuf::from(format!("/dev/shm/pgvs-lab-{}", std::process::id()));
+        Self::new(&work, &PathBuf::from(artefacts))
+    }
+
+    /// Where everything is kept that outlives the run.
+    pub(crate) fn artefacts(&self) -> &Path {
+        &self.artefacts
     }
 
     /// Begins a scenario: an empty director, an empty directory.

@@ -1,4 +1,4 @@
-//! The lab's scenario runner: `list`, `run [SCENARIO...]`, or `template`. Needs root and a kernel with IPVS, and is
+//! The lab's scenario runner: `list`, `run [SCENARIO...]`, `demo`, or `template`. Needs root and a kernel with IPVS, and is
 //! therefore started by `integration/lab/run`. Exit status: 0 all passed, 1 a scenario failed, 2 the lab
 //! itself could not work.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
@@ -7,6 +7,7 @@
 
 mod client;
 mod cluster;
+mod demo;
 mod groups;
 mod kernel;
 mod lab;
@@ -41,8 +42,9 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("list") => list(),
         Some("run") => run(&arguments[1..]),
+        Some("demo") => demo::run(),
         Some("template") => template(),
-        _ => Err(anyhow!("usage: lab list | lab run [SCENARIO...]")),
+        _ => Err(anyhow!("usage: lab list | lab run [SCENARIO...] | lab demo")),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -77,11 +79,8 @@ fn template() -> Result<bool> {
 
 fn run(names: &[String]) -> Result<bool> {
     let chosen = choose(names)?;
-    let artefacts =
-        PathBuf::from(std::env::var_os("PGVS_LAB_OUT").context("$PGVS_LAB_OUT is not set")?);
-    let work = PathBuf::from(format!("/dev/shm/pgvs-lab-{}", std::process::id()));
     say("building the topology: a client, a director, three servers");
-    let mut lab = Lab::new(&work, &artefacts)?;
+    let mut lab = Lab::from_environment()?;
     let started = Instant::now();
     let (mut failed, mut elsewhere) = (Vec::new(), Vec::new());
     for (number, scenario) in chosen.iter().enumerate() {
@@ -92,6 +91,7 @@ fn run(names: &[String]) -> Result<bool> {
             Verdict::NotHere => elsewhere.push(scenario.name),
         }
     }
+    let artefacts = lab.artefacts().to_owned();
     lab.close()?;
     say(&format!(
         "the scenarios took {:.0} s; their logs and figures: {}",

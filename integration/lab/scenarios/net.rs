@@ -174,10 +174,13 @@ pub(crate) fn cable(server: u8, is_whole: bool) -> Result<()> {
     ip(Some(SWITCH), &[format!("link set {port} {state}")])
 }
 
-/// Adds a device to the director that shows the netlink messages of its namespace.
+/// Adds a device to the director that shows the netlink messages of its namespace, unless it has one.
 pub(crate) fn add_tap() -> Result<()> {
-    let lines = ["link add tap type nlmon".to_owned(), "link set tap up".to_owned()];
-    ip(Some(&Namespace::Director.name()), &lines)
+    let director = Namespace::Director.name();
+    if ip(Some(&director), &["link show dev tap".to_owned()]).is_ok() {
+        return Ok(());
+    }
+    ip(Some(&director), &["link add tap type nlmon".to_owned(), "link set tap up".to_owned()])
 }
 
 /// Removes every namespace of the lab.

@@ -73,10 +73,7 @@ fn instruments_see(lab: &mut Lab) -> Result<()> {
     std::thread::sleep(Duration::from_secs(1));
     let tally = worker.stop()?;
     lab.step(format!("a worker: {tally:?}"));
-    ensure!(
-        tally.done > 10 && tally.failed == 0,
-        "a worker between two healthy servers: {tally:?}"
-    );
+    ensure!(tally.done > 3 && tally.failed == 0, "a worker between two healthy servers: {tally:?}");
     ensure!(
         watch.samples(both).len() == 1,
         "connections are no change of a weight: {:?}",

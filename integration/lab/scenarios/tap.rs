@@ -4,7 +4,7 @@
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SocketFlags, SocketType, recv, socket_with};
 
@@ -15,8 +15,8 @@ use crate::net::{self, Namespace};
 const ROOM: usize = 32 << 20;
 /// `NLM_F_REQUEST`, include/uapi/linux/netlink.h: towards the kernel.
 const REQUEST: u16 = 1;
-/// `NETLINK_GENERIC`, include/uapi/linux/netlink.h: what nlmon gives as the packet's protocol.
-const GENERIC: u16 = 16;
+/// `ETH_P_ALL`, include/uapi/linux/if_ether.h: nlmon only sends, and only such sockets see what is sent.
+const EVERYTHING: u16 = 3;
 
 /// The tap; what comes from its start on waits in its socket.
 pub(crate) struct Tap {
@@ -30,7 +30,7 @@ impl Tap {
         net::add_tap()?;
         let family = kernel::family()?;
         let socket = Namespace::Director.inside(|| {
-            let protocol = NonZeroU32::new(u32::from(GENERIC.to_be())).map(Protocol::from_raw);
+            let protocol = NonZeroU32::new(u32::from(EVERYTHING.to_be())).map(Protocol::from_raw);
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
             let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, protocol)
                 .context("open a packet socket")?;
@@ -49,7 +49,7 @@ impl Tap {
             match recv(&self.socket, &mut *buffer, RecvFlags::empty()) {
                 Ok((length, _)) => {
                     let packet = buffer.get(..length).unwrap_or_default();
-                    self.read(packet, &mut writes)?;
+                    self.read(packet, &mut writes);
                 }
                 Err(Errno::AGAIN) => return Ok(writes),
                 Err(error) => return Err(error).context("read the tap"),
@@ -57,23 +57,26 @@ impl Tap {
         }
     }
 
-    /// One packet holds what one send held.
-    fn read(&self, packet: &[u8], writes: &mut Vec<&'static str>) -> Result<()> {
+    /// One packet holds what one send held. A frame of another device is none: its first bytes, the
+    /// receiver's hardware address, would be a length far beyond the packet's own.
+    fn read(&self, packet: &[u8], writes: &mut Vec<&'static str>) {
         let mut rest = packet;
         while let Some((head, _)) = rest.split_first_chunk::<17>() {
             let length = u32::from_ne_bytes([head[0], head[1], head[2], head[3]]);
-            let length = usize::try_from(length)?;
             let kind = u16::from_ne_bytes([head[4], head[5]]);
             let flags = u16::from_ne_bytes([head[6], head[7]]);
+            let Some(after) = usize::try_from(length)
+                .ok()
+                .filter(|&length| length >= 16 && length <= rest.len())
+                .map(|length| rest.get(length.next_multiple_of(4)..).unwrap_or_default())
+            else {
+                return;
+            };
             if kind == self.family && flags & REQUEST != 0 {
                 writes.extend(command(head[16]));
             }
-            if length < 16 {
-                return Err(anyhow!("a netlink message of {length} bytes"));
-            }
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+            rest = after;
         }
-        Ok(())
     }
 }
 

@@ -48,3 +48,5 @@ pub mod wire;
 pub mod config;
 
 pub mod engine;
+
+pub mod host;

@@ -131,9 +131,12 @@ impl Reconciler {
         self.dirty.extend(keys);
     }
 
-    /// Every service of ours may have to change.
+    /// Every service of ours may have to change, and every service of the config is ours.
     pub(super) fn look_at_everything(&mut self, membership: &Membership) {
-        self.dirty.extend(membership.services.keys().chain(&self.memory.owned));
+        for &key in membership.services.keys() {
+            self.is_memory_dirty |= self.memory.owned.insert(key);
+        }
+        self.dirty.extend(&self.memory.owned);
         self.is_settled = false;
     }
 
@@ -460,8 +463,7 @@ impl Reconciler {
     }
 
     /// A service is written to the state file before it is made.
-    fn is_safe_to_make(&mut self, key: ServiceKey) -> bool {
-        self.is_memory_dirty |= self.memory.owned.insert(key);
+    fn is_safe_to_make(&self, key: ServiceKey) -> bool {
         self.saved.contains(&key) && !self.is_saving
     }
 

@@ -1,0 +1,3 @@
+//! Every effect: the kernel, the network, files, signals, clocks. No decisions.
+
+pub mod netlink;

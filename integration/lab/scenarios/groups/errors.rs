@@ -42,15 +42,15 @@ fn config() -> String {
     text::unprobed(TWO) + &text::service("orders", net::vip(0), "any")
 }
 
-/// Exit status 2, and a last line of standard error with all these words.
+/// Exit status 2, and one line of standard error with all these words.
 fn refused(lab: &Lab, what: &str, answer: Answer, words: &[&str]) -> Result<()> {
     let answer = answer.expect(2).with_context(|| what.to_owned())?;
-    let line = answer.stderr.trim_end().lines().last().unwrap_or_default();
-    for word in words {
-        ensure!(line.contains(word), "{what}: the last line lacks {word:?}:\n{}", answer.said());
-    }
+    let says = |line: &&str| words.iter().all(|word| line.contains(word));
+    let line = answer.stderr.lines().find(says);
+    let line =
+        line.with_context(|| format!("{what}: no line with {words:?}:\n{}", answer.said()))?;
     ensure!(!answer.said().contains("panicked"), "{what}: {}", answer.said());
-    lab.step(format!("{what}: {line}"));
+    lab.step(format!("{what}: {}", line.trim()));
     Ok(())
 }
 

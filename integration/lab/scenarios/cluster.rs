@@ -9,6 +9,8 @@ use crate::postgres::{ADMIN, Programs, Server, Settings};
 
 /// Three servers by the numbers 1 to 3.
 pub(crate) struct Cluster {
+    programs: Programs,
+    kept_template: PathBuf,
     template: PathBuf,
     servers: [Server; 3],
     settings: Settings,
@@ -21,7 +23,8 @@ impl Cluster {
         let template = work.join("template");
         programs.copy(kept_template, &template)?;
         let servers = [1, 2, 3].map(|number| Server::new(&programs, number, work));
-        Ok(Self { template, servers, settings: Settings::default() })
+        let kept_template = kept_template.to_owned();
+        Ok(Self { programs, kept_template, template, servers, settings: Settings::default() })
     }
 
     /// Server 1, 2 or 3.
@@ -39,7 +42,7 @@ impl Cluster {
     pub(crate) fn settle(&mut self, settings: &Settings) -> Result<bool> {
         if self.settings.lines == settings.lines && self.is_as_made() {
             if self.settings.access != settings.access {
-                self.admit(settings)?;
+                self.reconfigure(settings)?;
             }
             return Ok(false);
         }
@@ -59,14 +62,25 @@ impl Cluster {
         Ok(true)
     }
 
-    /// Gives running servers other lines of pg_hba.conf.
-    fn admit(&mut self, settings: &Settings) -> Result<()> {
+    /// Gives the running servers, as they were made, settings that need no restart.
+    pub(crate) fn reconfigure(&mut self, settings: &Settings) -> Result<()> {
         self.settings = settings.clone();
         for (server, follows) in self.servers.iter().zip([None, Some(1), Some(1)]) {
             server.configure(&Settings { follows, ..settings.clone() })?;
             server.reload()?;
         }
         Ok(())
+    }
+
+    /// Has the servers speak another language.
+    pub(crate) fn speak(&mut self, locale: &str) -> Result<()> {
+        let (kept, work) = (&self.kept_template, &self.template);
+        let from = kept.with_file_name("locale").join(locale);
+        let to = work.with_file_name("locale");
+        self.programs.make_directory(&to)?;
+        self.programs.copy(&from, &to.join(locale))?;
+        let lines = vec![format!("lc_messages = '{locale}'")];
+        self.reconfigure(&Settings { lines, ..Settings::default() })
     }
 
     /// Makes a dead server a fresh standby of `primary`, and lets the third one follow that too: what an

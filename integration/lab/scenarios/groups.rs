@@ -37,6 +37,7 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     operator::SCENARIOS,
     prober::SCENARIOS,
     latency::SCENARIOS,
+    roles::ROTATION,
     split::SCENARIOS,
     smoke::SCENARIOS,
 ];

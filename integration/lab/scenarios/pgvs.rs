@@ -65,6 +65,9 @@ impl Pgvs {
             let path = directory.join(part);
             fs::create_dir_all(&path).with_context(|| format!("make {}", path.display()))?;
         }
+        if directory.join("notify").exists() {
+            fs::remove_file(directory.join("notify")).context("remove an old NOTIFY_SOCKET")?;
+        }
         let notify = UnixDatagram::bind(directory.join("notify")).context("bind NOTIFY_SOCKET")?;
         notify.set_read_timeout(Some(Duration::from_millis(100)))?;
         Ok(Self { program: program.to_owned(), directory, notify, child: None })

@@ -10,7 +10,7 @@ use super::Scenario;
 use super::roles::session_at;
 use crate::lab::Lab;
 use crate::net;
-use crate::postgres::ADMIN;
+use crate::postgres::{ADMIN, LOCALE, Settings};
 use crate::session::Session;
 use crate::stage::{RO, RW, Stage, ro, rw};
 use crate::table::Key;
@@ -20,7 +20,7 @@ use crate::text;
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "quiet",
-        shows: "a healthy probe leaves not one line in PostgreSQL's log",
+        shows: "a healthy probe leaves not one line in PostgreSQL's log, in two languages",
         run: quiet,
     },
     Scenario {
@@ -47,21 +47,36 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 
 fn quiet(lab: &mut Lab) -> Result<()> {
     lab.cluster()?;
+    probing_is_quiet(lab)?;
+    lab.cluster_as_is()?.speak(LOCALE)?;
+    let mut session = lab.cluster_as_is()?.server(3)?.session(ADMIN)?;
+    let said =
+        session.query("select 1/0").map_or_else(|error| format!("{error:#}"), |_| String::new());
+    ensure!(said.contains("Division durch Null"), "the servers speak no German: {said}");
+    session.close()?;
+    probing_is_quiet(lab)?;
+    lab.cluster_as_is()?.reconfigure(&Settings::default())
+}
+
+fn probing_is_quiet(lab: &mut Lab) -> Result<()> {
     let logs = |lab: &mut Lab| {
         let servers = lab.cluster_as_is()?.servers();
         let logs: Result<Vec<_>> = servers.iter().map(|server| server.read_log()).collect();
         logs
     };
     let before = logs(lab)?;
-    let mut stage = Stage::orders(lab)?;
-    std::thread::sleep(Duration::from_secs(7));
-    stage.pgvs.stop()?;
+    let mut pgvs = lab.daemon(&text::orders())?;
+    pgvs.start()?;
+    std::thread::sleep(Duration::from_secs(5));
+    let status = pgvs.run(&["status"])?.expect(0)?;
+    ensure!(status.stdout.contains("standby"), "pgvs status:\n{}", status.stdout);
+    pgvs.stop()?;
     std::thread::sleep(Duration::from_millis(300));
     for (before, after) in before.iter().zip(logs(lab)?) {
         let new = after.get(before.len()..).unwrap_or_default();
         ensure!(new.is_empty(), "PostgreSQL's log has new lines:\n{new}");
     }
-    lab.step("start, seven seconds of probing and a stop: no line in three logs");
+    lab.step("start, five seconds of probing and a stop: no line in three logs");
     Ok(())
 }
 

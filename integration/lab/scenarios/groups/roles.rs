@@ -17,18 +17,18 @@ use crate::stage::{RO, RW, SOON, Stage, ro, rw, weights};
 use crate::table::Key;
 use crate::{kernel, text};
 
-pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario {
-        name: "roles",
-        shows: "each target has the servers of its role, connections follow, and ipvsadm agrees",
-        run: roles,
-    },
-    Scenario {
-        name: "rotation",
-        shows: "standbys leave and return one by one, and primary and standby change places",
-        run: rotation,
-    },
-];
+pub(crate) const SCENARIOS: &[Scenario] = &[Scenario {
+    name: "roles",
+    shows: "each target has the servers of its role, connections follow, and ipvsadm agrees",
+    run: roles,
+}];
+
+/// Changes the cluster for good.
+pub(crate) const ROTATION: &[Scenario] = &[Scenario {
+    name: "rotation",
+    shows: "standbys leave and return one by one, and primary and standby change places",
+    run: rotation,
+}];
 
 fn roles(lab: &mut Lab) -> Result<()> {
     let config = text::orders()

@@ -7,3 +7,7 @@ pub mod model;
 pub mod config;
 
 pub mod engine;
+
+pub mod host;
+
+pub mod cli;

@@ -154,8 +154,8 @@ const LINE: usize = 60;
 fn cut_out(sources: &[Source], place: Place, label: &str) -> Option<Mark> {
     let source = sources.get(place.file)?;
     let text = &*source.text;
-    let start = text.floor_char_boundary(place.start);
-    let end = text.ceil_char_boundary(place.end.max(start));
+    let start = boundary(text, place.start);
+    let end = boundary(text, place.end).max(start);
     let (before, rest) = text.split_at_checked(start)?;
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let prefix = before.get(line_start..)?;
@@ -186,4 +186,12 @@ fn cut_out(sources: &[Source], place: Place, label: &str) -> Option<Mark> {
 
 fn first(text: &str, chars: usize) -> String {
     text.chars().take(chars).collect()
+}
+
+/// The nearest place at or before a byte where a character begins, or the end.
+fn boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0)
 }

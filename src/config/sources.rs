@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 use super::file::{self, Field, File, Scalar};
-use super::finding::{ConfigError, Finding};
+use super::finding::{ConfigError, Findings};
 use super::include::{Include, has_wildcard};
 use super::outside::{HostView, Questions};
 use super::report::{Draft, Place, Report, Source};
@@ -28,9 +28,7 @@ pub struct Checked {
     /// The configuration.
     pub config: Config,
     /// Warnings only.
-    pub warnings: Vec<Finding>,
-    /// How many warnings are counted but not shown.
-    pub hidden: usize,
+    pub findings: Findings,
 }
 
 /// Checks a configuration of a single text, with nothing known of the host; `name` is how findings call it.
@@ -140,11 +138,7 @@ impl Sources {
         };
         let findings = self.report.finish(&self.texts);
         match config {
-            Some(config) if findings.errors == 0 => Ok(Checked {
-                config,
-                hidden: findings.hidden,
-                warnings: findings.all,
-            }),
+            Some(config) if findings.errors == 0 => Ok(Checked { config, findings }),
             _ => Err(ConfigError(findings)),
         }
     }

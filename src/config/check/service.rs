@@ -166,8 +166,8 @@ impl Check<'_> {
         let on_down = self.word(number, &file.on_down, &default.on_down, &ON_DOWN);
         let drain_timeout = self.drain_timeout(number, &file.drain_timeout);
         let pool = self.service_pool(number, header, &file.pool);
-        let target = self.target(number, header, file, pool.as_ref());
-        let scheduler = self.scheduler(number, &file.scheduler, pool.as_ref(), target);
+        let target = self.target(number, header, file, pool.as_deref());
+        let scheduler = self.scheduler(number, &file.scheduler, pool.as_deref(), target);
         let (address, address_at) = address?;
         let key = ServiceKey::Address {
             protocol: protocol.unwrap_or(Protocol::TCP),
@@ -270,7 +270,7 @@ impl Check<'_> {
         number: usize,
         header: Place,
         file: &file::Service,
-        pool: Option<&Box<str>>,
+        pool: Option<&str>,
     ) -> Option<Target> {
         let written = either(number, &file.target, &self.defaults.service.0.target);
         let known = pool.and_then(|pool| self.pools.get(pool));
@@ -304,7 +304,7 @@ impl Check<'_> {
         &mut self,
         number: usize,
         own: &Field,
-        pool: Option<&Box<str>>,
+        pool: Option<&str>,
         target: Option<Target>,
     ) -> Option<(Scheduler, ServiceFlags)> {
         let Some(written) = either(number, own, &self.defaults.service.0.scheduler) else {

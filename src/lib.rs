@@ -4,7 +4,12 @@ pub mod time;
 
 pub mod model;
 
+pub mod wire;
+
 pub mod config;
 
 pub mod engine;
-pub mod wire;
+
+pub mod host;
+
+pub mod cli;

@@ -8,6 +8,7 @@ use netlink_packet_core as core;
 
 mod attr;
 mod destination;
+pub mod family;
 #[cfg(test)]
 mod golden;
 mod ids;

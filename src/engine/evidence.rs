@@ -8,6 +8,19 @@ use std::fmt;
 use crate::model::op::Errno;
 use crate::model::postgres::{Facts, SqlState};
 
+/// One probe: a server address with probe settings, whatever number of services share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProbeId(pub u32);
+
+/// How often a probe asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pace {
+    /// As configured.
+    Normal,
+    /// A pulse every 20 ms and retries every 100 ms, while a service has no usable writer.
+    Hurried,
+}
+
 /// One report of a probe about one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {

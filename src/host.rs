@@ -1,0 +1,3 @@
+//! Every effect: tasks, sockets, files, clocks. It decides nothing about the table.
+
+pub mod probe;

@@ -9,3 +9,7 @@ pub mod config;
 pub mod engine;
 pub mod host;
 pub mod wire;
+
+pub mod ipvsadm;
+
+pub mod cli;

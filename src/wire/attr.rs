@@ -103,10 +103,7 @@ impl Attr {
     }
 
     const fn new(id: Id, value: Value) -> Self {
-        Self {
-            kind: id.number,
-            value,
-        }
+        Self { kind: id.number, value }
     }
 }
 

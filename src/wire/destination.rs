@@ -23,10 +23,7 @@ pub(super) enum Zeros {
 impl DestinationKey {
     /// The attributes that identify the destination in its service.
     pub(super) fn encode(self) -> Vec<Attr> {
-        vec![
-            Attr::address(dest::ADDR, self.0.ip()),
-            Attr::be16(dest::PORT, self.0.port()),
-        ]
+        vec![Attr::address(dest::ADDR, self.0.ip()), Attr::be16(dest::PORT, self.0.port())]
     }
 
     /// The family, which stands last; without it the kernel takes the service's.

@@ -32,11 +32,7 @@ fn our_requests_are_the_golden_ones_byte_for_byte() {
     let server = DestinationKey("10.200.0.5:5432".parse().unwrap());
     let masq = Destination::plain(Forwarding::Masquerade, Weight(7));
     let cases = [
-        (
-            "NEW_SERVICE 10.100.0.1:5432 tcp wlc",
-            Request::op(&Op::AddService(v4, wlc)),
-            ACK,
-        ),
+        ("NEW_SERVICE 10.100.0.1:5432 tcp wlc", Request::op(&Op::AddService(v4, wlc)), ACK),
         (
             "NEW_DEST 10.200.0.5:5432 masq w7",
             Request::op(&Op::AddDestination(v4, server, masq)),
@@ -48,20 +44,12 @@ fn our_requests_are_the_golden_ones_byte_for_byte() {
         ("GET_DEST dump svc1", Request::destinations(v4), DUMP),
         ("GET_DEST dump fwm7", Request::destinations(fwmark(7)), DUMP),
         ("GET_DEST dump v6", Request::destinations(v6), DUMP),
-        (
-            "GET_SERVICE do missing fwm 99",
-            Request::service(fwmark(99)),
-            REQUEST,
-        ),
+        ("GET_SERVICE do missing fwm 99", Request::service(fwmark(99)), REQUEST),
     ];
     for (label, request, flags) in cases {
         let golden = bytes_of(label);
         let sequence = u32::from_ne_bytes(golden[8..12].try_into().unwrap());
-        assert_eq!(
-            hex(&encode(request, flags, sequence)),
-            hex(&golden),
-            "{label}"
-        );
+        assert_eq!(hex(&encode(request, flags, sequence)), hex(&golden), "{label}");
     }
 }
 
@@ -78,24 +66,11 @@ fn acknowledgements_and_errors_carry_the_sequence_number_of_their_request() {
 
 #[test]
 fn info_and_config_are_read() {
-    let info = IpvsInfo {
-        version: Version(0x01_02_01),
-        table_size: 4096,
-    };
+    let info = IpvsInfo { version: Version(0x01_02_01), table_size: 4096 };
     assert_eq!(info.version.to_string(), "1.2.1");
-    assert_eq!(
-        replies_to("GET_INFO"),
-        [message(5, Payload::Reply(Reply::Info(info)))]
-    );
-    let timeouts = Timeouts {
-        tcp: 900,
-        tcp_fin: 120,
-        udp: 300,
-    };
-    assert_eq!(
-        replies_to("GET_CONFIG"),
-        [message(6, Payload::Reply(Reply::Config(timeouts)))]
-    );
+    assert_eq!(replies_to("GET_INFO"), [message(5, Payload::Reply(Reply::Info(info)))]);
+    let timeouts = Timeouts { tcp: 900, tcp_fin: 120, udp: 300 };
+    assert_eq!(replies_to("GET_CONFIG"), [message(6, Payload::Reply(Reply::Config(timeouts)))]);
 }
 
 #[test]
@@ -151,15 +126,8 @@ fn destinations_are_read_with_thresholds_and_tunnel() {
     let gue = Destination {
         forwarding: Forwarding::Tunnel,
         weight: Weight(3),
-        thresholds: Thresholds {
-            upper: 100,
-            lower: 50,
-        },
-        tunnel: Tunnel {
-            kind: 1,
-            port: 6080,
-            flags: 1,
-        },
+        thresholds: Thresholds { upper: 100, lower: 50 },
+        tunnel: Tunnel { kind: 1, port: 6080, flags: 1 },
     };
     let masq = Destination::plain(Forwarding::Masquerade, Weight(7));
     let read: Vec<_> = listed.iter().map(|it| (it.key, it.destination)).collect();
@@ -170,30 +138,18 @@ fn destinations_are_read_with_thresholds_and_tunnel() {
             (DestinationKey("10.200.0.5:5432".parse().unwrap()), masq),
         ]
     );
-    assert!(
-        listed
-            .iter()
-            .all(|it| it.connections == Connections::default())
-    );
+    assert!(listed.iter().all(|it| it.connections == Connections::default()));
     let key_of = |label: &str, family| {
         let replies = replies_to(label);
         destination_in(&replies[0]).unwrap().of_service(family).key
     };
-    assert_eq!(
-        key_of("GET_DEST dump fwm7", Family::V4).to_string(),
-        "10.5.5.5:0"
-    );
-    assert_eq!(
-        key_of("GET_DEST dump v6", Family::V6).to_string(),
-        "[2001:db8::abcd]:5432"
-    );
+    assert_eq!(key_of("GET_DEST dump fwm7", Family::V4).to_string(), "10.5.5.5:0");
+    assert_eq!(key_of("GET_DEST dump v6", Family::V6).to_string(), "[2001:db8::abcd]:5432");
 }
 
 #[test]
 fn every_golden_reply_is_read_to_its_end() {
-    let replies = blocks()
-        .into_iter()
-        .filter(|(label, _)| label.starts_with("  "));
+    let replies = blocks().into_iter().filter(|(label, _)| label.starts_with("  "));
     for (label, bytes) in replies {
         for message in messages::<Reply>(&bytes) {
             assert!(message.is_ok(), "{label}: {message:?}");
@@ -331,19 +287,12 @@ fn message(sequence: u32, payload: Payload<Reply>) -> Message<Reply> {
 }
 
 fn fwmark(mark: u32) -> ServiceKey {
-    ServiceKey::FwMark {
-        family: Family::V4,
-        mark,
-    }
+    ServiceKey::FwMark { family: Family::V4, mark }
 }
 
 fn encode(request: Request, flags: u16, sequence: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let envelope = Envelope {
-        family: FAMILY,
-        flags,
-        sequence,
-    };
+    let envelope = Envelope { family: FAMILY, flags, sequence };
     request.append(envelope, &mut bytes);
     bytes
 }
@@ -394,11 +343,7 @@ fn replies_to(label: &str) -> Vec<Message<Reply>> {
     blocks[request + 1..]
         .iter()
         .take_while(|(it, _)| it.starts_with("  "))
-        .flat_map(|(_, bytes)| {
-            messages::<Reply>(bytes)
-                .map(Result::unwrap)
-                .collect::<Vec<_>>()
-        })
+        .flat_map(|(_, bytes)| messages::<Reply>(bytes).map(Result::unwrap).collect::<Vec<_>>())
         .collect()
 }
 

@@ -81,10 +81,7 @@ where
             Payload::Reply(R::parse_with_param(attributes, header)?)
         }
     };
-    let message = Message {
-        sequence: buffer.sequence_number(),
-        payload,
-    };
+    let message = Message { sequence: buffer.sequence_number(), payload };
     let length = usize::try_from(buffer.length()).unwrap_or(usize::MAX);
     Ok((message, length.next_multiple_of(4)))
 }

@@ -82,10 +82,7 @@ impl ProcTable {
             } else {
                 ProcService::parse(line).map(|service| services.push(service))
             };
-            understood.ok_or_else(|| ProcError {
-                line: number + 1,
-                text: line.into(),
-            })?;
+            understood.ok_or_else(|| ProcError { line: number + 1, text: line.into() })?;
         }
         Ok(Self { services })
     }
@@ -181,13 +178,7 @@ impl ProcService {
                 _ => return None,
             }
         }
-        Some(Self {
-            key,
-            scheduler,
-            one_packet,
-            persistence,
-            destinations: Vec::new(),
-        })
+        Some(Self { key, scheduler, one_packet, persistence, destinations: Vec::new() })
     }
 
     /// The key as far as the file itself tells it: the family of a firewall mark is that of its destinations,
@@ -223,10 +214,7 @@ impl ProcService {
         let equal = free().find(|key| entry(key).is_some_and(|it| self.shows(it, ticks)));
         let there = || free().find(|key| entry(key).is_some());
         let [v4, _] = keys;
-        *equal
-            .or_else(there)
-            .or_else(|| free().next())
-            .unwrap_or(&v4)
+        *equal.or_else(there).or_else(|| free().next()).unwrap_or(&v4)
     }
 
     /// Whether `entry` would be shown like this.
@@ -264,11 +252,7 @@ impl ProcDestination {
             key,
             forwarding,
             weight: Weight(number()?),
-            connections: Connections {
-                active: number()?,
-                inactive: number()?,
-                persistent: 0,
-            },
+            connections: Connections { active: number()?, inactive: number()?, persistent: 0 },
         })
     }
 

@@ -50,10 +50,9 @@ impl fmt::Display for Refusal<'_> {
 
 fn no_module(f: &mut fmt::Formatter<'_>, scheduler: &str, engine: Option<&str>) -> fmt::Result {
     match engine {
-        None => write!(
-            f,
-            "the kernel has no scheduler {scheduler}: try modprobe ip_vs_{scheduler}"
-        ),
+        None => {
+            write!(f, "the kernel has no scheduler {scheduler}: try modprobe ip_vs_{scheduler}")
+        }
         Some(engine) => write!(
             f,
             "the kernel has no scheduler {scheduler} or no persistence engine {engine}: \

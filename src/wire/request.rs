@@ -121,10 +121,7 @@ impl Request {
     }
 
     const fn new(command: u8, attributes: Vec<Attr>) -> Self {
-        Self {
-            command,
-            attributes,
-        }
+        Self { command, attributes }
     }
 }
 

@@ -157,26 +157,14 @@ fn counters_of_64_bits_are_preferred_to_those_of_32() {
 
 #[test]
 fn unknown_attributes_are_skipped_and_wrong_lengths_are_not() {
-    let future = Id {
-        number: 77,
-        name: "IPVS_CMD_ATTR_FUTURE",
-    };
+    let future = Id { number: 77, name: "IPVS_CMD_ATTR_FUTURE" };
     let info = super::ids::info::VERSION;
     let size = super::ids::info::CONN_TAB_SIZE;
-    let fine = emit(&[
-        Attr::u32(info, 1),
-        Attr::text(future, "hello"),
-        Attr::u32(size, 4096),
-    ]);
-    assert!(matches!(
-        Reply::decode(&fine, header(command::SET_INFO)),
-        Ok(Reply::Info(_))
-    ));
+    let fine = emit(&[Attr::u32(info, 1), Attr::text(future, "hello"), Attr::u32(size, 4096)]);
+    assert!(matches!(Reply::decode(&fine, header(command::SET_INFO)), Ok(Reply::Info(_))));
     let short = emit(&[Attr::u32(info, 1), Attr::u16(size, 4096)]);
     assert_eq!(
-        Reply::decode(&short, header(command::SET_INFO))
-            .unwrap_err()
-            .to_string(),
+        Reply::decode(&short, header(command::SET_INFO)).unwrap_err().to_string(),
         "IPVS_INFO_ATTR_CONN_TAB_SIZE is 2 bytes long, not 4"
     );
 }
@@ -219,10 +207,7 @@ const COUNTERS: [Id; 10] = [
 
 /// With the padding that the kernel puts before 64-bit values.
 fn wide_counters(value: u64) -> Vec<Attr> {
-    let padding = Id {
-        number: 11,
-        name: "IPVS_STATS_ATTR_PAD",
-    };
+    let padding = Id { number: 11, name: "IPVS_STATS_ATTR_PAD" };
     let wide = |id| [Attr::nest(padding, Vec::new()), Attr::u64(id, value)];
     COUNTERS.into_iter().flat_map(wide).collect()
 }
@@ -271,37 +256,26 @@ fn emit(attrs: &[Attr]) -> Vec<u8> {
 fn any_service() -> impl Strategy<Value = (ServiceKey, Service)> {
     let key = prop_oneof![
         (any::<u16>(), any::<IpAddr>(), any::<u16>()).prop_map(|(protocol, ip, port)| {
-            ServiceKey::Address {
-                protocol: Protocol(protocol),
-                address: SocketAddr::new(ip, port),
-            }
+            ServiceKey::Address { protocol: Protocol(protocol), address: SocketAddr::new(ip, port) }
         }),
         (any_family(), any::<u32>()).prop_map(|(family, mark)| ServiceKey::FwMark { family, mark }),
     ];
     let engine = option::of("[a-z]{1,15}").prop_map(|name| name.map(String::into_boxed_str));
-    (
-        key,
-        "[a-z0-9-]{1,15}",
-        any::<u32>(),
-        any::<u32>(),
-        any::<[u8; 4]>(),
-        engine,
+    (key, "[a-z0-9-]{1,15}", any::<u32>(), any::<u32>(), any::<[u8; 4]>(), engine).prop_map(
+        |(key, scheduler, flags, timeout, mask, persistence_engine)| {
+            let service = Service {
+                scheduler: Scheduler::new(&scheduler).unwrap(),
+                flags: ServiceFlags(flags).without(ServiceFlags::HASHED),
+                timeout,
+                netmask: match key.family() {
+                    Family::V4 => Netmask::V4(mask.into()),
+                    Family::V6 => Netmask::V6(mask[0]),
+                },
+                persistence_engine,
+            };
+            (key, service)
+        },
     )
-        .prop_map(
-            |(key, scheduler, flags, timeout, mask, persistence_engine)| {
-                let service = Service {
-                    scheduler: Scheduler::new(&scheduler).unwrap(),
-                    flags: ServiceFlags(flags).without(ServiceFlags::HASHED),
-                    timeout,
-                    netmask: match key.family() {
-                        Family::V4 => Netmask::V4(mask.into()),
-                        Family::V6 => Netmask::V6(mask[0]),
-                    },
-                    persistence_engine,
-                };
-                (key, service)
-            },
-        )
 }
 
 fn any_destination() -> impl Strategy<Value = (DestinationKey, Destination)> {
@@ -320,11 +294,7 @@ fn any_destination() -> impl Strategy<Value = (DestinationKey, Destination)> {
                 forwarding,
                 weight: Weight(weight),
                 thresholds: Thresholds { upper, lower },
-                tunnel: Tunnel {
-                    kind,
-                    port: tunnel_port,
-                    flags,
-                },
+                tunnel: Tunnel { kind, port: tunnel_port, flags },
             };
             (DestinationKey(SocketAddr::new(ip, port)), destination)
         },

@@ -37,10 +37,7 @@ impl ServiceKey {
         let protocol = Protocol(attrs.u16(svc::PROTOCOL)?);
         let address = attr::address(attrs.array(svc::ADDR)?, family);
         let port = attrs.be16(svc::PORT)?;
-        Ok(Self::Address {
-            protocol,
-            address: SocketAddr::new(address, port),
-        })
+        Ok(Self::Address { protocol, address: SocketAddr::new(address, port) })
     }
 }
 

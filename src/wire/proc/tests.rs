@@ -22,10 +22,7 @@ fn the_golden_file_counts_every_destination() {
         .collect();
     assert_eq!(
         keys,
-        [
-            "TCP 10.0.0.1:5432 10.5.5.5:5432 0",
-            "TCP [2001:db8::1]:5432 [2001:db8::abcd]:5432 0",
-        ]
+        ["TCP 10.0.0.1:5432 10.5.5.5:5432 0", "TCP [2001:db8::1]:5432 [2001:db8::abcd]:5432 0",]
     );
 }
 
@@ -35,14 +32,7 @@ fn connections_are_read() {
         "TCP  0A000001:1538 rr \n  -> 0A050505:1538      Masq    1      17         4         \n";
     let counters = ProcTable::parse(text).unwrap().counters(&Table::default());
     let connections: Vec<_> = counters.into_values().collect();
-    assert_eq!(
-        connections,
-        [Connections {
-            active: 17,
-            inactive: 4,
-            persistent: 0
-        }]
-    );
+    assert_eq!(connections, [Connections { active: 17, inactive: 4, persistent: 0 }]);
 }
 
 #[test]
@@ -50,22 +40,12 @@ fn whatever_the_file_shows_is_compared() {
     let v4 = ServiceKey::tcp("10.0.0.1:5432".parse().unwrap());
     let server = DestinationKey("10.5.5.5:5432".parse().unwrap());
     let changes: [(&str, Change); 8] = [
-        ("scheduler", |it, _| {
-            it.service.scheduler = Scheduler::new("rr").unwrap()
-        }),
-        ("ops", |it, _| {
-            it.service.flags = ServiceFlags::PERSISTENT.with(ServiceFlags::ONE_PACKET)
-        }),
-        ("persistence", |it, _| {
-            it.service.flags = ServiceFlags::default()
-        }),
+        ("scheduler", |it, _| it.service.scheduler = Scheduler::new("rr").unwrap()),
+        ("ops", |it, _| it.service.flags = ServiceFlags::PERSISTENT.with(ServiceFlags::ONE_PACKET)),
+        ("persistence", |it, _| it.service.flags = ServiceFlags::default()),
         ("timeout", |it, _| it.service.timeout = 301),
-        ("mask", |it, _| {
-            it.service.netmask = Netmask::V4("255.255.255.0".parse().unwrap())
-        }),
-        ("weight", |it, key| {
-            it.destinations.get_mut(&key).unwrap().weight = Weight(2)
-        }),
+        ("mask", |it, _| it.service.netmask = Netmask::V4("255.255.255.0".parse().unwrap())),
+        ("weight", |it, key| it.destinations.get_mut(&key).unwrap().weight = Weight(2)),
         ("method", |it, key| {
             it.destinations.get_mut(&key).unwrap().forwarding = Forwarding::Tunnel;
         }),
@@ -83,16 +63,10 @@ fn whatever_the_file_shows_is_compared() {
 #[test]
 fn services_that_only_one_side_has_are_differences() {
     let mut table = golden_table();
-    let mark = ServiceKey::FwMark {
-        family: Family::V4,
-        mark: 7,
-    };
+    let mark = ServiceKey::FwMark { family: Family::V4, mark: 7 };
     let entry = table.services.remove(&mark).unwrap();
     assert_eq!(golden().differences(&table), [mark]);
-    let other = ServiceKey::FwMark {
-        family: Family::V6,
-        mark: 8,
-    };
+    let other = ServiceKey::FwMark { family: Family::V6, mark: 8 };
     table.services.insert(mark, entry.clone());
     table.services.insert(other, entry);
     assert_eq!(golden().differences(&table), [other]);
@@ -100,19 +74,13 @@ fn services_that_only_one_side_has_are_differences() {
 
 #[test]
 fn a_firewall_mark_has_the_family_of_its_destinations_or_of_the_table() {
-    let v6 = ServiceKey::FwMark {
-        family: Family::V6,
-        mark: 3,
-    };
+    let v6 = ServiceKey::FwMark { family: Family::V6, mark: 3 };
     let mut table = Table::default();
     let mut service = Service::plain(Scheduler::new("mh").unwrap(), Family::V6);
     service.flags = ServiceFlags::PERSISTENT;
     service.timeout = 60;
     service.netmask = Netmask::V6(64);
-    let entry = Entry {
-        service,
-        destinations: [].into(),
-    };
+    let entry = Entry { service, destinations: [].into() };
     table.services.insert(v6, entry);
     let bare = "FWM  00000003 mh persistent 15000 40000000\n";
     assert_eq!(ProcTable::parse(bare).unwrap().differences(&table), []);
@@ -138,16 +106,11 @@ fn the_same_mark_of_both_families_is_told_apart_by_content() {
         destinations: [].into(),
     };
     let mut table = Table::default();
-    table
-        .services
-        .insert(key(Family::V4), entry(Family::V4, "rr"));
-    table
-        .services
-        .insert(key(Family::V6), entry(Family::V6, "wlc"));
-    for text in [
-        "FWM  00000003 rr \nFWM  00000003 wlc \n",
-        "FWM  00000003 wlc \nFWM  00000003 rr \n",
-    ] {
+    table.services.insert(key(Family::V4), entry(Family::V4, "rr"));
+    table.services.insert(key(Family::V6), entry(Family::V6, "wlc"));
+    for text in
+        ["FWM  00000003 rr \nFWM  00000003 wlc \n", "FWM  00000003 wlc \nFWM  00000003 rr \n"]
+    {
         assert_eq!(ProcTable::parse(text).unwrap().differences(&table), []);
     }
     let text = "FWM  00000003 rr \nFWM  00000003 sh \n";
@@ -164,19 +127,13 @@ fn the_unit_of_timeouts_is_found_out_from_most_of_them() {
         let mut service = Service::plain(Scheduler::new("rr").unwrap(), Family::V4);
         service.flags = ServiceFlags::PERSISTENT;
         service.timeout = 300;
-        let entry = Entry {
-            service,
-            destinations: [].into(),
-        };
+        let entry = Entry { service, destinations: [].into() };
         table.services.insert(key, entry);
         let jiffies = if port == 4 { 30_000 } else { 75_000 };
         text += &format!("TCP  0A000001:{port:04X} rr  persistent {jiffies} FFFFFFFF\n");
     }
     let differences = ProcTable::parse(&text).unwrap().differences(&table);
-    assert_eq!(
-        differences,
-        [ServiceKey::tcp("10.0.0.1:4".parse().unwrap())]
-    );
+    assert_eq!(differences, [ServiceKey::tcp("10.0.0.1:4".parse().unwrap())]);
 }
 
 #[test]
@@ -255,20 +212,14 @@ fn golden_table() -> Table {
             service.timeout = timeout;
         }
         let destinations = destination.map(|key| (DestinationKey(key.parse().unwrap()), masq));
-        let entry = Entry {
-            service,
-            destinations: destinations.into_iter().collect(),
-        };
+        let entry = Entry { service, destinations: destinations.into_iter().collect() };
         table.services.insert(key, entry);
     };
     let v4 = ServiceKey::tcp("10.0.0.1:5432".parse().unwrap());
     add(v4, "wlc", 300, Some("10.5.5.5:5432"));
     let v6 = ServiceKey::tcp("[2001:db8::1]:5432".parse().unwrap());
     add(v6, "rr", 0, Some("[2001:db8::abcd]:5432"));
-    let mark = ServiceKey::FwMark {
-        family: Family::V4,
-        mark: 7,
-    };
+    let mark = ServiceKey::FwMark { family: Family::V4, mark: 7 };
     add(mark, "rr", 10, None);
     table
 }

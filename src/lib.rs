@@ -8,6 +8,8 @@ pub mod wire;
 
 pub mod config;
 
+pub mod ipvsadm;
+
 pub mod engine;
 
 pub mod host;

@@ -251,10 +251,7 @@ impl Health {
         if evidence == Evidence::Silence {
             self.fresh_is_silent = true;
             if self.has_session {
-                self.timeouts = self.timeouts.saturating_add(1);
-                if self.timeouts >= HUNG_AFTER && self.condition == Condition::Up {
-                    self.condition = Condition::Hung;
-                }
+                self.timed_out();
             }
             return;
         }
@@ -263,6 +260,8 @@ impl Health {
             self.allowance = FRESH_ROUND;
         }
         match evidence {
+            Evidence::HangingUp if self.has_session => self.timed_out(),
+            Evidence::HangingUp if self.condition == Condition::Up => self.condition = Condition::Hung,
             Evidence::Gone if self.has_session => self.condition = Condition::Hung,
             Evidence::Gone => self.fall(Condition::Down),
             Evidence::NotNow => self.fall(match self.condition {
@@ -285,10 +284,18 @@ impl Health {
                     self.condition = Condition::Unknown;
                 }
             }
-            Evidence::Silence => (),
+            Evidence::HangingUp | Evidence::Silence => (),
         }
         if matches!(self.condition, Condition::Full | Condition::Refusing(_)) {
             self.is_suspect = false;
+        }
+    }
+
+    /// A fresh connection came to nothing beside a living session.
+    fn timed_out(&mut self) {
+        self.timeouts = self.timeouts.saturating_add(1);
+        if self.timeouts >= HUNG_AFTER && self.condition == Condition::Up {
+            self.condition = Condition::Hung;
         }
     }
 

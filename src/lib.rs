@@ -12,6 +12,8 @@ pub mod ipvsadm;
 
 pub mod engine;
 
+pub mod view;
+
 pub mod host;
 
 pub mod cli;

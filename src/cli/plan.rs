@@ -30,8 +30,7 @@ pub(super) fn run(config: &Path, socket: Option<&Path>) -> u8 {
     let request = Request::Plan { files: files.collect() };
     match client::ask(&request, config, socket) {
         Ok(reply) => output::reply(&reply),
-        // A socket that was named is meant.
-        Err(ClientError::NoDaemon(_)) if socket.is_none() => match of_a_start(config) {
+        Err(ClientError::NoDaemon(_)) => match of_a_start(config) {
             Ok(reply) => output::reply(&reply),
             Err(error) => output::error(&format!("{error:#}")),
         },

@@ -22,6 +22,8 @@ pub struct Overview {
     pub up_for: u64,
     /// Its configuration's main file.
     pub config: String,
+    /// Why the configuration on the disk was refused at the last reload: an earlier one is in force then.
+    pub config_refused: Option<String>,
     /// What the engine knows.
     #[serde(flatten)]
     pub status: Status,
@@ -54,6 +56,11 @@ pub fn text(overview: &Overview) -> String {
     let mut text = head(overview);
     for alarm in &status.alarms {
         text.push_str(&format!("ALARM  {alarm}\n"));
+    }
+    if let Some(why) = &overview.config_refused {
+        text.push_str(&format!(
+            "the last reload was refused, an earlier config is in force: {why}\n"
+        ));
     }
     for service in &status.services {
         text.push('\n');

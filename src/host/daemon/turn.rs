@@ -261,10 +261,7 @@ impl Daemon {
     fn overview(&self) -> Overview {
         let now = self.clock.now();
         let mut status = self.controller.status(now);
-        let refused = self.about.refused.iter().map(|why| {
-            format!("the configuration on the disk is refused, an earlier one is in force: {why}")
-        });
-        status.alarms.extend(self.about.alarms.iter().cloned().chain(refused));
+        status.alarms.extend(self.about.alarms.iter().cloned());
         status.healthy &= status.alarms.is_empty();
         let unix_ms = unix_millis();
         let recent = self.history.newest().take(RECENT).map(|told| Recent {
@@ -279,6 +276,7 @@ impl Daemon {
             observing: self.about.is_observing,
             up_for: now.since_start().as_secs(),
             config: self.about.config.display().to_string(),
+            config_refused: self.about.refused.clone(),
             recent: recent.collect(),
             status,
         }

@@ -90,7 +90,7 @@ fn a_broken_file_is_refused_and_the_one_before_stays_in_force() {
     daemon.write(&CONFIG.replace("weight = 50", "wieght = 60"));
     let reload = daemon.run(&["reload"]);
     assert_eq!((reload.code, &*reload.out), (2, ""));
-    for word in ["wieght", "weight", "pgvs.toml:13", "stays in force"] {
+    for word in ["wieght", "weight", "pgvs.toml:15:1", "stays in force"] {
         assert!(reload.err.contains(word), "no {word:?} in {}", reload.err);
     }
     assert_eq!(daemon.weights()[1].1, 50);
@@ -180,18 +180,17 @@ fn a_large_table_is_shown_whole() {
 #[test]
 fn the_socket_is_found_by_option_environment_or_config() {
     let daemon = Daemon::observing(CONFIG);
-    let ways: [&dyn Fn(&mut std::process::Command); 4] = [
-        &|it| drop(it.arg("--socket").arg(daemon.socket())),
-        &|it| drop(it.env("PGVS_SOCKET", daemon.socket())),
-        &|it| drop(it.arg("--config").arg(daemon.config())),
-        &|it| drop(it.env("PGVS_CONFIG", daemon.config())),
+    let (socket, config) = (daemon.socket(), daemon.config());
+    let commands = [
+        pgvs().arg("status").arg("--socket").arg(&socket).output(),
+        pgvs().arg("--socket").arg(&socket).arg("status").output(),
+        pgvs().arg("status").env("PGVS_SOCKET", &socket).output(),
+        pgvs().arg("status").arg("--config").arg(&config).output(),
+        pgvs().arg("status").env("PGVS_CONFIG", &config).output(),
     ];
-    for (number, way) in ways.into_iter().enumerate() {
-        let mut command = pgvs();
-        command.arg("status");
-        way(&mut command);
-        let said = said(&mut command);
-        assert_eq!(said.code, 0, "way {number}: {said:?}");
+    for (number, output) in commands.into_iter().enumerate() {
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(0), "way {number}: {output:?}");
     }
 }
 

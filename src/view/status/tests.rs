@@ -71,7 +71,7 @@ fn busy() -> Status {
     leaving.server = None;
     let mut gone = destination("pg3", 13, 0, "down: connection refused");
     (gone.weight, gone.wanted) = (None, None);
-    let mut rising = destination("pg2", 12, 0, "serving");
+    let mut rising = destination("pg2", 12, 5, "serving");
     (rising.wanted, rising.active, rising.inactive) = (Some(100), 1203, 77);
     let mut dead = server("pg3", 13, "down", Some("standby"));
     dead.last_failure = Some(("connection refused".into(), 185));
@@ -105,7 +105,7 @@ ALARM  the probe of orders/pg3 cannot see more: SQLSTATE 28P01
 orders-ro  TCP 10.9.0.101:5432  wlc  prefer-standby of orders
   server  address         role       weight  active  inactive  why
   pg1     10.8.0.11:5432  primary         0       0         0  is a primary
-  pg2     10.8.0.12:5432  standby  0 -> 100    1203        77  serving
+  pg2     10.8.0.12:5432  standby  5 -> 100    1203        77  serving
   pg3     10.8.0.13:5432  standby         -       0         0  down: connection refused
   -       10.8.0.19:5432  -               0       0         0  no member: draining
 

@@ -22,7 +22,7 @@ const QUEUE: usize = 256;
 pub(crate) struct Daemon {
     pub(crate) controller: Controller,
     /// When it was started.
-    base: At,
+    pub(crate) base: At,
     pub(crate) life: u64,
     pub(crate) steps: u64,
     queue: VecDeque<Event>,
@@ -35,7 +35,8 @@ pub(crate) struct Daemon {
     /// Services in state files that were written, or could not be.
     pub(crate) durable: BTreeSet<ServiceKey>,
     pub(crate) config: Arc<Config>,
-    pub(crate) is_paused: bool,
+    /// Until when the operator wants nothing written.
+    pub(crate) paused_until: At,
     pub(crate) is_stopping: bool,
     /// Whether `Settled` was the last word about the table.
     pub(crate) is_settled: bool,
@@ -66,7 +67,7 @@ fn time(at: At) -> Time {
     Time::new(Duration::from_micros(at))
 }
 
-fn micros(time: Time) -> At {
+pub(crate) fn micros(time: Time) -> At {
     u64::try_from(time.since_start().as_micros()).unwrap()
 }
 
@@ -96,7 +97,10 @@ impl World {
         let memory = moved(&self.disk.memory, |at| at.saturating_sub(base));
         self.note(format!("the daemon starts, owning {} services", memory.owned.len()));
         let durable = memory.owned.clone();
-        let is_paused = memory.paused.is_some();
+        let paused_until = match memory.paused {
+            Some(Pause { until }) => until.map_or(At::MAX, |until| base + micros(until)),
+            None => 0,
+        };
         self.daemon = Some(Daemon {
             controller: Controller::new(Arc::clone(&self.config), memory, Time::ZERO),
             base,
@@ -110,7 +114,7 @@ impl World {
             saving: None,
             durable,
             config: Arc::clone(&self.config),
-            is_paused,
+            paused_until,
             is_stopping: false,
             is_settled: false,
             transactions: 0,

@@ -21,6 +21,8 @@ const LOST_AFTER: Duration = Duration::from_millis(1500);
 #[derive(Default)]
 pub(crate) struct Ears {
     heard: BTreeMap<SocketAddr, Heard>,
+    /// What each probe said last, apart from pulses of the same content.
+    told: BTreeMap<SocketAddr, Observation>,
     /// The table as it was first read.
     pub(crate) adopted: Option<Table>,
     /// Since when every server that answered has been silent, if that began within one pulse.
@@ -39,6 +41,12 @@ impl Ears {
     /// Something happened that no rule about silence foresees.
     pub(crate) const fn disturbed(&mut self) {
         self.all_silent_since = None;
+    }
+
+    /// Whether a report is another than the last one.
+    pub(crate) fn is_news(&mut self, address: SocketAddr, observation: &Observation) -> bool {
+        *observation != Observation::Admitted
+            && self.told.insert(address, observation.clone()).as_ref() != Some(observation)
     }
 
     pub(crate) fn hear(

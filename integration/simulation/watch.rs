@@ -11,6 +11,7 @@ use pgvs::model::op::{Errno, Op};
 use pgvs::model::service::ServiceKey;
 use pgvs::model::table::Entry;
 
+use crate::daemon::micros;
 use crate::heard::Ears;
 use crate::kernel::Author;
 use crate::world::{At, MS, SECOND, World};
@@ -105,15 +106,19 @@ impl World {
                 self.watch.ears.disturbed();
                 self.watch_config();
             }
-            Event::Pause(_) => self.daemon.as_mut().unwrap().is_paused = true,
-            Event::Resume => self.daemon.as_mut().unwrap().is_paused = false,
+            Event::Pause(until) => {
+                let base = self.daemon.as_ref().unwrap().base;
+                let until = until.map_or(At::MAX, |until| base + micros(until));
+                self.daemon.as_mut().unwrap().paused_until = until;
+            }
+            Event::Resume => self.daemon.as_mut().unwrap().paused_until = 0,
             Event::Stop => self.daemon.as_mut().unwrap().is_stopping = true,
             Event::Probe { probe, at, observation } => {
                 let probers = &self.daemon.as_ref().unwrap().probers;
                 let Some(prober) = probers.get(probe) else { return };
                 let (address, settings) = (prober.address, std::sync::Arc::clone(&prober.settings));
                 self.watch.ears.hear(address, &settings, *at, observation);
-                if !matches!(observation, pgvs::engine::evidence::Observation::Pulse(_)) {
+                if self.watch.ears.is_news(address, observation) {
                     self.note(format!("probe of {address}: {observation:?}"));
                 }
             }
@@ -152,7 +157,7 @@ impl World {
     fn watch_doubles(&mut self) {
         let daemon = self.daemon.as_ref().unwrap();
         let is_hindered = self.now < self.watch.disturbed_until
-            || daemon.is_paused
+            || self.now < daemon.paused_until
             || daemon.is_stopping
             || daemon.stall.is_some()
             || self.troubles.is_kernel_troubled(self.now);
@@ -175,7 +180,7 @@ impl World {
     /// A transaction has been decided: judged by what the engine had heard.
     pub(crate) fn watch_decision(&mut self, ops: &[Op]) {
         let daemon = self.daemon.as_ref().unwrap();
-        if daemon.is_paused {
+        if self.now < daemon.paused_until {
             self.fail("a transaction while paused");
         }
         let is_scheduler = |op: &&Op| matches!(op, Op::EditService(..));

@@ -119,7 +119,7 @@ impl Controller {
         self.config = Arc::clone(config);
         self.membership.reload(config, now, actions);
         self.freeze.set_timeout(config.director.freeze_timeout);
-        self.reconciler.adopt_new(&mut self.membership);
+        self.reconciler.adopt_new(&mut self.membership, false);
         self.decide_all(actions);
         self.reconciler.look_at_everything(&self.membership);
         self.listen_at = now;

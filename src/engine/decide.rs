@@ -4,7 +4,7 @@ use super::cluster::Standing;
 use super::event::{Action, Transition};
 use super::health::{Condition, Verdict};
 use super::membership::{Cut, Membership, PoolState, ProbeState, ServiceState};
-use super::policy::{self, Decision, View};
+use super::policy::{self, Adopted, Decision, View};
 use crate::config::{OnDown, Target};
 use crate::model::destination::Weight;
 use crate::model::server::ServerId;
@@ -78,9 +78,11 @@ fn decide(
             service.last_writer = Some(place);
         }
         is_changed |= old.map(|old| old.weight) != Some(decision.weight);
+        let was_absent = service.adopted.get(place) == Some(&Some(Adopted::Absent));
+        let was_there = old.map_or(!was_absent, |old| old.weight.is_some());
         if let Some(cut) = service.cuts.get_mut(place) {
             *cut = match (decision.weight, *cut) {
-                (None, None) if old.is_none_or(|old| old.weight.is_some()) => Some(Cut::Wanted),
+                (None, None) if was_there => Some(Cut::Wanted),
                 (_, cut) => cut,
             };
         }

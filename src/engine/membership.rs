@@ -9,7 +9,7 @@ use super::cluster::{Cluster, View};
 use super::event::Action;
 use super::evidence::{Pace, ProbeId};
 use super::health::{Health, Verdict};
-use super::policy::Decision;
+use super::policy::{Adopted, Decision};
 use crate::config::{Config, PostgresProbe, Probe, VirtualService};
 use crate::model::destination::{DestinationKey, Weight};
 use crate::model::server::ServerId;
@@ -58,7 +58,7 @@ pub(super) struct ServiceState {
     pub(super) pool: usize,
     /// `None`: not decided yet.
     pub(super) decisions: Vec<Option<Decision>>,
-    pub(super) adopted: Vec<Option<Weight>>,
+    pub(super) adopted: Vec<Option<Adopted>>,
     pub(super) cuts: Vec<Option<Cut>>,
     /// The member that last had weight in a service for the primary.
     pub(super) last_writer: Option<usize>,

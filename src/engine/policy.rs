@@ -19,12 +19,21 @@ pub struct View {
     pub standing: Standing,
     /// Whether a writer is known and it is another server.
     pub is_another_writer: bool,
-    /// The weight that the kernel had when the daemon began to look after the service, while there is no verdict.
-    pub adopted: Option<Weight>,
+    /// What the kernel had when the daemon began to look after the service, while there is no verdict.
+    pub adopted: Option<Adopted>,
     /// The configured weight.
     pub configured: Weight,
     /// Whether its sessions are being cut, so that it must stay away a moment longer.
     pub is_cut: bool,
+}
+
+/// What a service that was already there had of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adopted {
+    /// Nothing: whoever removed it had a reason, so it returns with its first good verdict.
+    Absent,
+    /// A destination of this weight.
+    Weight(Weight),
 }
 
 /// Where a server stands in one service, and why.
@@ -217,10 +226,15 @@ fn part(target: Target, on_down: OnDown, view: &View, is_frozen: bool) -> Part {
 fn without_facts(target: Target, view: &View, soft: Option<Soft>, candidate: Part) -> Part {
     let is_unknown = matches!(view.verdict.condition, Condition::Unknown | Condition::Suspect);
     match (target, view.adopted) {
+        (_, Some(Adopted::Absent)) => {
+            Part::Fixed(Decision { weight: None, reason: Reason::NoVerdict })
+        }
         (Target::Primary, _) if view.is_another_writer => {
             Part::Fixed(quiesced(Reason::OtherWriter))
         }
-        (_, Some(weight)) => Part::Candidate { weight, soft, reason: Reason::Adopted },
+        (_, Some(Adopted::Weight(weight))) => {
+            Part::Candidate { weight, soft, reason: Reason::Adopted }
+        }
         (Target::Any, None) if !is_unknown => candidate,
         (_, None) => Part::Fixed(quiesced(Reason::NoVerdict)),
     }

@@ -9,6 +9,7 @@ use super::drift::{self, Guard};
 use super::event::{Action, Transition};
 use super::membership::Membership;
 use super::memory::Memory;
+use super::policy::Adopted;
 use super::table::{self, Order};
 use super::want;
 use crate::config::{OnStop, Target};
@@ -136,8 +137,9 @@ impl Reconciler {
         self.is_settled = false;
     }
 
-    /// Takes the weights that the kernel has for members that were never decided.
-    pub(super) fn adopt_new(&mut self, membership: &mut Membership) {
+    /// Takes the weights that the kernel has for members that were never decided. At the start, what a service
+    /// lacks is taken for removed with a reason; later it is new in the config.
+    pub(super) fn adopt_new(&self, membership: &mut Membership, is_start: bool) {
         let Some(actual) = &self.actual else { return };
         let Membership { services, pools, .. } = membership;
         for (key, service) in services {
@@ -149,11 +151,14 @@ impl Reconciler {
             };
             for (place, member) in pool.members.iter().enumerate() {
                 let is_new = service.decisions.get(place).is_none_or(Option::is_none);
-                let found = entry.destinations.get(&member.key()).filter(|_| is_new);
-                let Some(destination) = found else { continue };
-                if let Some(adopted) = service.adopted.get_mut(place) {
-                    *adopted = Some(destination.weight);
-                }
+                let Some(adopted) = service.adopted.get_mut(place).filter(|_| is_new) else {
+                    continue;
+                };
+                let Some(destination) = entry.destinations.get(&member.key()) else {
+                    *adopted = is_start.then_some(Adopted::Absent);
+                    continue;
+                };
+                *adopted = Some(Adopted::Weight(destination.weight));
                 if service.config.target == Target::Primary && destination.weight.is_usable() {
                     service.last_writer = Some(place);
                 }
@@ -185,7 +190,7 @@ impl Reconciler {
         if std::mem::replace(&mut self.is_adopted, true) {
             return false;
         }
-        self.adopt_new(membership);
+        self.adopt_new(membership, true);
         let found = self.actual.iter().flat_map(|table| &table.services);
         let ours = found.filter(|(key, _)| {
             membership.services.contains_key(key) || self.memory.owned.contains(key)

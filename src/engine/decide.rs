@@ -125,9 +125,10 @@ fn view(service: &ServiceState, pool: &PoolState, place: usize) -> Option<View> 
     })
 }
 
-/// What the kernel had counts until a server's own first verdict.
+/// What the kernel had counts until a server's own first verdict; one that nobody probes has none to wait for.
 fn forget_adopted(service: &mut ServiceState, pool: &PoolState) {
-    for (adopted, verdict) in service.adopted.iter_mut().zip(&pool.verdicts) {
+    let servers = pool.members.iter().zip(&pool.verdicts);
+    for (adopted, (member, verdict)) in service.adopted.iter_mut().zip(servers) {
         let is_hard = match verdict.condition {
             Condition::Down | Condition::Lost | Condition::Starting | Condition::Closing => true,
             Condition::Unknown
@@ -137,7 +138,7 @@ fn forget_adopted(service: &mut ServiceState, pool: &PoolState) {
             | Condition::Full
             | Condition::Refusing(_) => false,
         };
-        if is_hard || verdict.facts.is_some() {
+        if is_hard || verdict.facts.is_some() || member.probe.is_none() {
             *adopted = None;
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pgvs::config::Config;
 use pgvs::engine::controller::Controller;
 use pgvs::engine::event::{Action, Event, Transition};
-use pgvs::engine::evidence::ProbeId;
+use pgvs::engine::evidence::{Observation, ProbeId};
 use pgvs::engine::memory::{Memory, Pause};
 use pgvs::model::service::ServiceKey;
 use pgvs::time::Time;
@@ -146,8 +146,9 @@ impl World {
             return;
         };
         if daemon.stall.is_some() {
-            let is_probe = matches!(event, Event::Probe { .. });
-            if daemon.queue.len() < QUEUE || !is_probe {
+            let is_pulse =
+                matches!(event, Event::Probe { observation: Observation::Pulse(_), .. });
+            if daemon.queue.len() < QUEUE || !is_pulse {
                 daemon.queue.push_back(event);
             }
             return;

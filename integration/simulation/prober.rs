@@ -271,7 +271,10 @@ impl World {
         if prober.session.as_ref().is_some_and(|session| session.number == number) {
             prober.session = None;
             prober.fresh = None;
-            self.report(probe, Observation::SessionEnded(word));
+            // What the network broke is not told: the fresh connection that follows says the rest.
+            if word.is_some() || self.rng.u8(0..3) > 0 {
+                self.report(probe, Observation::SessionEnded(word));
+            }
             self.fresh_in(probe, 0);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use pgvs::config::{PostgresProbe, Probe, Target};
+use pgvs::config::{Pool, PostgresProbe, Probe, Target};
 use pgvs::engine::evidence::{Evidence, Observation, of};
 use pgvs::model::destination::DestinationKey;
 use pgvs::model::postgres::{Facts, Role};
@@ -20,7 +20,7 @@ const LOST_AFTER: Duration = Duration::from_millis(1500);
 /// What a daemon has heard in its life.
 #[derive(Default)]
 pub(crate) struct Ears {
-    heard: BTreeMap<SocketAddr, Heard>,
+    heard: BTreeMap<Asked, Heard>,
     /// What each probe said last, apart from pulses of the same content.
     told: BTreeMap<SocketAddr, Observation>,
     /// The table as it was first read.
@@ -28,6 +28,9 @@ pub(crate) struct Ears {
     /// Since when every server that answered has been silent, if that began within one pulse.
     pub(crate) all_silent_since: Option<Time>,
 }
+
+/// A server and how it is asked: what one probe hears another may not have heard yet.
+pub(crate) type Asked = (SocketAddr, PostgresProbe);
 
 #[derive(Clone, Debug)]
 struct Heard {
@@ -52,11 +55,11 @@ impl Ears {
     pub(crate) fn hear(
         &mut self,
         address: SocketAddr,
-        _settings: &PostgresProbe,
+        settings: &PostgresProbe,
         at: Time,
         observation: &Observation,
     ) {
-        let heard = self.heard.entry(address).or_insert(Heard {
+        let heard = self.heard.entry((address, settings.clone())).or_insert(Heard {
             facts: None,
             last_answer: Time::ZERO,
             is_condemned: false,
@@ -81,22 +84,31 @@ impl Ears {
         }
     }
 
-    pub(crate) fn last_word(&self, address: SocketAddr) -> Option<Facts> {
-        self.heard.get(&address).and_then(|heard| heard.facts)
+    pub(crate) fn last_word(&self, asked: &Asked) -> Option<Facts> {
+        self.heard.get(asked).and_then(|heard| heard.facts)
     }
 
     /// What a server said, as long as nothing hard speaks against it.
-    fn standing_word(&self, address: SocketAddr, now: Time) -> Option<Facts> {
-        let heard = self.heard.get(&address).filter(|heard| !heard.is_condemned)?;
+    fn standing_word(&self, asked: &Asked, now: Time) -> Option<Facts> {
+        let heard = self.heard.get(asked).filter(|heard| !heard.is_condemned)?;
         heard.facts.filter(|_| now.since(heard.last_answer) < LOST_AFTER)
     }
 }
 
 impl World {
-    fn pool_of(&self, key: ServiceKey) -> Option<(Target, &pgvs::config::Pool)> {
+    fn pool_of(&self, key: ServiceKey) -> Option<(Target, &Pool, &PostgresProbe)> {
         let service = self.in_force(key)?;
         let pool = self.daemon.as_ref()?.config.pool(&service.pool)?;
-        matches!(pool.probe, Probe::Postgres(_)).then_some((service.target, pool))
+        match &pool.probe {
+            Probe::Postgres(settings) => Some((service.target, pool, settings)),
+            Probe::None => None,
+        }
+    }
+
+    /// Whether the probe of a destination has heard its role.
+    pub(crate) fn is_heard(&self, key: ServiceKey, to: DestinationKey) -> bool {
+        let probe = self.pool_of(key).map(|(_, _, settings)| settings.clone());
+        probe.is_some_and(|probe| self.watch.ears.last_word(&(to.0, probe)).is_some())
     }
 
     /// Soft evidence never takes a service's last usable destination; what everybody's silence takes is nothing.
@@ -106,7 +118,7 @@ impl World {
         old: &[DestinationKey],
         new: &[DestinationKey],
     ) {
-        let Some((target, pool)) = self.pool_of(key) else {
+        let Some((target, pool, settings)) = self.pool_of(key) else {
             return;
         };
         let now = self.daemon_time();
@@ -122,7 +134,7 @@ impl World {
         if fallen.is_empty() || !new.is_empty() || self.now < self.watch.disturbed_until {
             return;
         }
-        let said = |address| ears.standing_word(address, now);
+        let said = |address| ears.standing_word(&(address, settings.clone()), now);
         let words: Vec<Facts> = pool.servers.iter().filter_map(|it| said(it.address)).collect();
         let is_mixed = words.iter().any(|a| a.system_identifier != words[0].system_identifier);
         let primaries = words.iter().filter(|word| word.role == Role::Primary).count();
@@ -155,7 +167,7 @@ impl World {
         old: &[DestinationKey],
         new: &[DestinationKey],
     ) {
-        let Some((Target::Primary, pool)) = self.pool_of(key) else {
+        let Some((Target::Primary, pool, settings)) = self.pool_of(key) else {
             return;
         };
         let now = self.daemon_time();
@@ -163,17 +175,19 @@ impl World {
         for to in new.iter().filter(|to| !old.contains(to)) {
             let adopted = ears.adopted.as_ref().and_then(|table| table.destination(key, *to));
             let was_adopted = adopted.is_some_and(|it| it.weight.is_usable());
-            match ears.last_word(to.0) {
+            let asked = (to.0, settings.clone());
+            match ears.last_word(&asked) {
                 None if was_adopted => continue,
                 Some(word) if word.role == Role::Primary => (),
                 word => self.fail(&format!("{to} is raised in {key}, and has said {word:?}")),
             }
-            if ears.heard.get(&to.0).is_some_and(|heard| heard.is_condemned) {
+            if ears.heard.get(&asked).is_some_and(|heard| heard.is_condemned) {
                 self.fail(&format!("{to} is raised in {key}, and hard evidence speaks against it"));
             }
-            let own = ears.last_word(to.0).unwrap();
+            let own = ears.last_word(&asked).unwrap();
             let rival = pool.servers.iter().find(|server| {
-                ears.standing_word(server.address, now).is_some_and(|word| {
+                let asked = (server.address, settings.clone());
+                ears.standing_word(&asked, now).is_some_and(|word| {
                     word.role == Role::Primary
                         && word.system_identifier == own.system_identifier
                         && word.timeline > own.timeline

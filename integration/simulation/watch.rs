@@ -165,7 +165,7 @@ impl World {
         for service in config.services.iter().filter(|it| it.target == Target::Primary) {
             let usable = self.kernel.usable(service.key);
             let often = self.others_wrote_since(service.key, self.now.saturating_sub(70 * SECOND));
-            let is_unheard = usable.iter().any(|to| self.watch.ears.last_word(to.0).is_none());
+            let is_unheard = usable.iter().any(|&to| !self.is_heard(service.key, to));
             if usable.len() < 2 || is_hindered || often > 5 || is_unheard {
                 self.watch.doubles.remove(&service.key);
                 continue;

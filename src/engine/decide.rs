@@ -1,5 +1,7 @@
 //! From verdicts to decisions: one pool at a time, its cluster first, then each of its services.
 
+use std::collections::BTreeMap;
+
 use super::cluster::Standing;
 use super::event::{Action, Transition};
 use super::health::{Condition, Verdict};
@@ -7,6 +9,7 @@ use super::membership::{Cut, Membership, PoolState, ProbeState, ServiceState};
 use super::policy::{self, Adopted, Decision, View};
 use crate::config::{OnDown, Target};
 use crate::model::destination::Weight;
+use crate::model::postgres::Role;
 use crate::model::server::ServerId;
 use crate::model::service::ServiceKey;
 
@@ -31,6 +34,7 @@ pub(super) fn pool(
             Some(probe) => verdict(probe).unwrap_or(Verdict::UNPROBED),
         })
         .collect();
+    await_adopted_writer(pool, services);
     let view = pool.cluster.decide(&pool.verdicts);
     if view.writer != pool.view.writer {
         let name = |place: Option<usize>| Some(pool.members.get(place?)?.name.clone());
@@ -51,6 +55,24 @@ pub(super) fn pool(
         }
         if service.cuts.iter().any(Option::is_some) {
             cutting.insert(*key);
+        }
+    }
+}
+
+/// A writer that was found in the kernel has its say before any claim counts: after a restart an old primary may
+/// answer sooner than the one that has taken its place.
+fn await_adopted_writer(pool: &mut PoolState, services: &BTreeMap<ServiceKey, ServiceState>) {
+    let of_pool = pool.services.iter().filter_map(|key| services.get(key));
+    let of_writers = of_pool.filter(|service| service.config.target == Target::Primary);
+    let is_awaited = of_writers.flat_map(|it| it.adopted.iter().zip(&pool.verdicts)).any(
+        |(adopted, verdict)| {
+            matches!(adopted, Some(Adopted::Weight(weight)) if weight.is_usable())
+                && verdict.is_awaited()
+        },
+    );
+    if is_awaited {
+        for verdict in &mut pool.verdicts {
+            verdict.facts = verdict.facts.filter(|facts| facts.role == Role::Standby);
         }
     }
 }

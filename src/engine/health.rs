@@ -370,6 +370,13 @@ impl Health {
 }
 
 impl Verdict {
+    /// Whether the server may still speak for the first time: neither heard nor overdue.
+    pub const fn is_awaited(&self) -> bool {
+        matches!(self.condition, Condition::Unknown)
+            && self.facts.is_none()
+            && !self.is_misconfigured
+    }
+
     /// Whether the server has ever said anything.
     pub const fn has_answered(&self) -> bool {
         !matches!(self.condition, Condition::Unknown | Condition::Suspect)

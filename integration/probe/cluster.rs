@@ -204,7 +204,7 @@ impl Drop for Cluster {
         };
         let pid = Pid::from_child(&child);
         for signal in [Signal::CONT, Signal::QUIT] {
-            drop(kill_process(pid, signal));
+            kill_process(pid, signal).unwrap();
         }
         let since = Instant::now();
         while child.try_wait().unwrap().is_none() {

@@ -99,9 +99,10 @@ async fn ten_seconds_of_probing_write_no_line_into_the_log() {
             password_file: Some(password_file(&directory, "secret", 0o600)),
             ..as_pgvs()
         };
-        wait_for("the standby to stream", || {
-            standby.log().lines().count() == 8
-        });
+        // What the standby receives, it receives after the line in which it says that it streams.
+        let written = primary.sql("select pg_logical_emit_message(true, '', '')");
+        let received = format!("select pg_last_wal_receive_lsn() >= '{written}'");
+        wait_for("the standby to stream", || standby.sql(&received) == "t");
         let quiet = [primary.log(), standby.log()];
         let mut watches =
             [&primary, &standby].map(|server| Watch::start(server.address(), settings.clone()));

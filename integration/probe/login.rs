@@ -94,8 +94,8 @@ async fn a_broken_password_file_does_not_hide_what_the_server_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_is_used_where_the_server_has_it() {
-    for version in [1, 3] {
-        let server = tls_server(version);
+    for (certificate, protocol) in [(1, "TLSv1.3"), (3, "TLSv1.3"), (3, "TLSv1.2")] {
+        let server = tls_server(certificate, protocol);
         for mode in [SslMode::Prefer, SslMode::Require] {
             let directory = tempfile::tempdir().unwrap();
             let file = password_file(&directory, "secret", 0o600);
@@ -105,12 +105,12 @@ async fn tls_is_used_where_the_server_has_it() {
             };
             let mut watch = Watch::start(server.address(), settings);
             watch.settle().await;
-            let encrypted = "select bool_and(ssl) from pg_stat_ssl join pg_stat_activity using (pid) \
-                             where application_name = 'pgvs'";
+            let used = "select min(version) from pg_stat_ssl join pg_stat_activity using (pid) \
+                        where application_name = 'pgvs'";
             assert_eq!(
-                server.sql(encrypted),
-                "t",
-                "certificate version {version}, {mode:?}"
+                server.sql(used),
+                protocol,
+                "certificate version {certificate}, {mode:?}"
             );
             watch.probe.stop().await;
         }
@@ -118,8 +118,23 @@ async fn tls_is_used_where_the_server_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_cannot_be_used_comes_with_a_remedy() {
+    let server = tls_server(1, "TLSv1.2");
+    let settings = PostgresProbe {
+        sslmode: SslMode::Prefer,
+        ..as_pgvs()
+    };
+    let mut watch = Watch::start(server.address(), settings);
+    let text = own_problem(&watch.refusal().await);
+    assert!(
+        text.contains("TLS handshake") && text.contains("version 3"),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_last_word_comes_through_tls() {
-    let server = tls_server(3);
+    let server = tls_server(3, "TLSv1.3");
     let directory = tempfile::tempdir().unwrap();
     let file = password_file(&directory, "secret", 0o600);
     let settings = PostgresProbe {
@@ -135,7 +150,7 @@ async fn the_last_word_comes_through_tls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_tls_sessions_writes_no_line_into_the_log() {
-    let server = tls_server(3);
+    let server = tls_server(3, "TLSv1.3");
     let directory = tempfile::tempdir().unwrap();
     let file = password_file(&directory, "secret", 0o600);
     let settings = PostgresProbe {
@@ -170,7 +185,7 @@ async fn prefer_is_content_without_tls_and_require_is_not() {
 }
 
 /// A server with a self-signed certificate that wants TLS and SCRAM of the role `pgvs`.
-fn tls_server(certificate_version: u8) -> Cluster {
+fn tls_server(certificate_version: u8, protocol: &str) -> Cluster {
     let server = Cluster::with(
         "",
         "hostssl all pgvs 127.0.0.1/32 scram-sha-256\nhost all pgvs 127.0.0.1/32 reject",
@@ -208,6 +223,9 @@ fn tls_server(certificate_version: u8) -> Cluster {
     server.give(&key);
     server.give(&certificate);
     server.sql("alter system set ssl = on");
+    server.sql(&format!(
+        "alter system set ssl_max_protocol_version = '{protocol}'"
+    ));
     server.sql("select pg_reload_conf()");
     wait_for("TLS", || {
         server

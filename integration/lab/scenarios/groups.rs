@@ -1,5 +1,7 @@
 //! The scenarios in the order in which they run.
 
+mod kernel_tables;
+mod kernel_traps;
 mod smoke;
 
 use anyhow::Result;
@@ -17,4 +19,8 @@ pub(crate) struct Scenario {
 }
 
 /// All of them.
-pub(crate) const ALL: &[&[Scenario]] = &[smoke::SCENARIOS];
+pub(crate) const ALL: &[&[Scenario]] = &[
+    smoke::SCENARIOS,
+    kernel_traps::SCENARIOS,
+    kernel_tables::SCENARIOS,
+];

@@ -11,12 +11,14 @@
 
 mod client;
 mod cluster;
+mod full;
 mod groups;
 mod kernel;
 mod lab;
 mod net;
 mod observe;
 mod postgres;
+mod random;
 mod session;
 mod table;
 mod watch;

@@ -80,7 +80,7 @@ fn decide(
         is_changed |= old.map(|old| old.weight) != Some(decision.weight);
         if let Some(cut) = service.cuts.get_mut(place) {
             *cut = match (decision.weight, *cut) {
-                (None, None) if old.is_none_or(|old| old.weight.is_some()) => Some(Cut::Wanted),
+                (None, None) if old.is_some_and(|old| old.weight.is_some()) => Some(Cut::Wanted),
                 (_, cut) => cut,
             };
         }

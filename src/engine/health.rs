@@ -261,7 +261,9 @@ impl Health {
         }
         match evidence {
             Evidence::HangingUp if self.has_session => self.timed_out(),
-            Evidence::HangingUp if self.condition == Condition::Up => self.condition = Condition::Hung,
+            Evidence::HangingUp if self.condition == Condition::Up => {
+                self.condition = Condition::Hung
+            }
             Evidence::Gone if self.has_session => self.condition = Condition::Hung,
             Evidence::Gone => self.fall(Condition::Down),
             Evidence::NotNow => self.fall(match self.condition {

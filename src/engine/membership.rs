@@ -9,7 +9,7 @@ use super::cluster::{Cluster, View};
 use super::event::Action;
 use super::evidence::{Pace, ProbeId};
 use super::health::{Health, Verdict};
-use super::policy::Decision;
+use super::policy::{Adopted, Decision};
 use crate::config::{Config, PostgresProbe, Probe, VirtualService};
 use crate::model::destination::{DestinationKey, Weight};
 use crate::model::server::ServerId;
@@ -31,6 +31,8 @@ pub(super) struct PoolState {
     /// The last decision about the writer, and the verdicts that it was taken from.
     pub(super) view: View,
     pub(super) verdicts: Vec<Verdict>,
+    /// Whether a service of the pool for the primary has no usable writer.
+    pub(super) is_hurried: bool,
 }
 
 /// A server in a pool.
@@ -58,7 +60,7 @@ pub(super) struct ServiceState {
     pub(super) pool: usize,
     /// `None`: not decided yet.
     pub(super) decisions: Vec<Option<Decision>>,
-    pub(super) adopted: Vec<Option<Weight>>,
+    pub(super) adopted: Vec<Option<Adopted>>,
     pub(super) cuts: Vec<Option<Cut>>,
     /// The member that last had weight in a service for the primary.
     pub(super) last_writer: Option<usize>,
@@ -215,6 +217,7 @@ impl Membership {
                 cluster: Cluster::default(),
                 view: View::default(),
                 verdicts: Vec::new(),
+                is_hurried: false,
             });
         }
         for service in &config.services {
@@ -324,6 +327,7 @@ impl PoolState {
         };
         let incumbent = moved(pool.cluster.incumbent);
         let writer = moved(pool.view.writer);
+        self.is_hurried = pool.is_hurried;
         self.cluster = pool.cluster.with_incumbent(incumbent);
         self.view = View { writer, standings: Vec::new() };
     }

@@ -19,12 +19,21 @@ pub struct View {
     pub standing: Standing,
     /// Whether a writer is known and it is another server.
     pub is_another_writer: bool,
-    /// The weight that the kernel had when the daemon began to look after the service, while there is no verdict.
-    pub adopted: Option<Weight>,
+    /// What the kernel had when the daemon began to look after the service, while there is no verdict.
+    pub adopted: Option<Adopted>,
     /// The configured weight.
     pub configured: Weight,
     /// Whether its sessions are being cut, so that it must stay away a moment longer.
     pub is_cut: bool,
+}
+
+/// What the kernel had of a server in a service that was found there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adopted {
+    /// Nothing.
+    Absent,
+    /// A destination of that weight.
+    At(Weight),
 }
 
 /// Where a server stands in one service, and why.
@@ -220,7 +229,10 @@ fn without_facts(target: Target, view: &View, soft: Option<Soft>, candidate: Par
         (Target::Primary, _) if view.is_another_writer => {
             Part::Fixed(quiesced(Reason::OtherWriter))
         }
-        (_, Some(weight)) => Part::Candidate { weight, soft, reason: Reason::Adopted },
+        (_, Some(Adopted::At(weight))) => Part::Candidate { weight, soft, reason: Reason::Adopted },
+        (_, Some(Adopted::Absent)) => {
+            Part::Fixed(Decision { weight: None, reason: Reason::Adopted })
+        }
         (Target::Any, None) if !is_unknown => candidate,
         (_, None) => Part::Fixed(quiesced(Reason::NoVerdict)),
     }

@@ -9,6 +9,7 @@ use super::drift::{self, Guard};
 use super::event::{Action, Transition};
 use super::membership::Membership;
 use super::memory::Memory;
+use super::policy::Adopted;
 use super::table::{self, Order};
 use super::want;
 use crate::config::{OnStop, Target};
@@ -130,14 +131,18 @@ impl Reconciler {
         self.dirty.extend(keys);
     }
 
-    /// Every service of ours may have to change.
+    /// Every service of ours may have to change, and every service of the config is ours.
     pub(super) fn look_at_everything(&mut self, membership: &Membership) {
-        self.dirty.extend(membership.services.keys().chain(&self.memory.owned));
+        for &key in membership.services.keys() {
+            self.is_memory_dirty |= self.memory.owned.insert(key);
+        }
+        self.dirty.extend(&self.memory.owned);
         self.is_settled = false;
     }
 
-    /// Takes the weights that the kernel has for members that were never decided.
-    pub(super) fn adopt_new(&mut self, membership: &mut Membership) {
+    /// Takes what the kernel has of members that were never decided. Where the daemon only `is_starting`, a member that
+    /// is not there stays away until its first verdict: a restart writes nothing.
+    pub(super) fn adopt_new(&mut self, membership: &mut Membership, is_starting: bool) {
         let Some(actual) = &self.actual else { return };
         let Membership { services, pools, .. } = membership;
         for (key, service) in services {
@@ -148,13 +153,18 @@ impl Reconciler {
                 continue;
             };
             for (place, member) in pool.members.iter().enumerate() {
-                let is_new = service.decisions.get(place).is_none_or(Option::is_none);
-                let found = entry.destinations.get(&member.key()).filter(|_| is_new);
-                let Some(destination) = found else { continue };
-                if let Some(adopted) = service.adopted.get_mut(place) {
-                    *adopted = Some(destination.weight);
+                if service.decisions.get(place).is_some_and(Option::is_some) {
+                    continue;
                 }
-                if service.config.target == Target::Primary && destination.weight.is_usable() {
+                let found = entry.destinations.get(&member.key());
+                if let Some(adopted) = service.adopted.get_mut(place) {
+                    *adopted = match found {
+                        Some(destination) => Some(Adopted::At(destination.weight)),
+                        None => is_starting.then_some(Adopted::Absent),
+                    };
+                }
+                let is_usable = found.is_some_and(|destination| destination.weight.is_usable());
+                if service.config.target == Target::Primary && is_usable {
                     service.last_writer = Some(place);
                 }
             }
@@ -185,7 +195,7 @@ impl Reconciler {
         if std::mem::replace(&mut self.is_adopted, true) {
             return false;
         }
-        self.adopt_new(membership);
+        self.adopt_new(membership, true);
         let found = self.actual.iter().flat_map(|table| &table.services);
         let ours = found.filter(|(key, _)| {
             membership.services.contains_key(key) || self.memory.owned.contains(key)
@@ -453,8 +463,7 @@ impl Reconciler {
     }
 
     /// A service is written to the state file before it is made.
-    fn is_safe_to_make(&mut self, key: ServiceKey) -> bool {
-        self.is_memory_dirty |= self.memory.owned.insert(key);
+    fn is_safe_to_make(&self, key: ServiceKey) -> bool {
         self.saved.contains(&key) && !self.is_saving
     }
 

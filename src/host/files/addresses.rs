@@ -17,8 +17,8 @@ pub fn absent(addresses: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
 
 /// Whether an address is local; `None` where the kernel does not say.
 ///
-/// To reach an address of its own the kernel takes that very address as the source, local routes for whole
-/// networks included. Unlike a bind this tells the truth with `ip_nonlocal_bind`, which directors often set.
+/// To reach an address of its own the kernel takes that very address as the source, or, where a whole network is
+/// routed to this host, an address of the loopback device. Unlike a bind this tells the truth with `ip_nonlocal_bind`, which directors often set.
 fn is_local(ip: IpAddr) -> Option<bool> {
     let any: IpAddr = match ip {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -26,7 +26,10 @@ fn is_local(ip: IpAddr) -> Option<bool> {
     };
     let socket = UdpSocket::bind((any, 0)).ok()?;
     match socket.connect((ip, 9)) {
-        Ok(()) => Some(socket.local_addr().ok()?.ip() == ip),
+        Ok(()) => {
+            let source = socket.local_addr().ok()?.ip();
+            Some(source == ip || source.is_loopback())
+        }
         Err(error) => {
             let no_route = [ErrorKind::NetworkUnreachable, ErrorKind::HostUnreachable];
             no_route.contains(&error.kind()).then_some(false)

@@ -147,16 +147,26 @@ pub(super) fn client(error: &tokio_postgres::Error, stage: Stage) -> ProbeError 
     }
     let source = error.source();
     match (error.to_string().as_str(), source) {
-        ("authentication error", Some(source)) => ProbeError::Prober(
-            format!("log in: {source}: give the probe's role a password and a scram-sha-256 line in pg_hba.conf")
-                .into(),
-        ),
+        ("authentication error", Some(source)) => {
+            ProbeError::Prober(format!("log in: {source}{}", remedy(&source.to_string())).into())
+        }
         _ if wants_password(error) => ProbeError::Prober(NO_PASSWORD.into()),
         (_, Some(source)) => match source.downcast_ref::<io::Error>() {
             Some(source) => stream(source, stage),
             None => garbled(source),
         },
         (sentence, None) => garbled(sentence),
+    }
+}
+
+/// What can be done about a login that the library cannot do.
+fn remedy(said_by_library: &str) -> &'static str {
+    if said_by_library.starts_with("unsupported") {
+        ": give the probe's role a password and a scram-sha-256 line in pg_hba.conf"
+    } else if said_by_library.contains("iteration count") {
+        ": set the role's password again with a lower scram_iterations"
+    } else {
+        ""
     }
 }
 
@@ -185,4 +195,89 @@ pub(super) fn server_error(said: &DbError) -> Option<ServerError> {
             .map(|severity| severity.to_string().into()),
         routine: said.routine().map(Into::into),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    const SERVER: ([u8; 4], u16) = ([10, 8, 0, 11], 5432);
+
+    fn connecting(number: Number) -> ProbeError {
+        connect(&number.into(), SocketAddr::from(SERVER))
+    }
+
+    #[test]
+    fn what_the_kernel_says_of_the_server_is_evidence() {
+        let timed_out = ProbeError::TimedOut(Stage::Connect);
+        assert_eq!(connecting(Number::CONNREFUSED), ProbeError::Refused);
+        assert_eq!(connecting(Number::TIMEDOUT), timed_out);
+        let closed = ProbeError::Closed(Stage::Connect);
+        assert_eq!(connecting(Number::CONNRESET), closed);
+        for number in [Number::HOSTUNREACH, Number::NETUNREACH, Number::NETDOWN] {
+            let unreachable = ProbeError::Unreachable(Errno(number.raw_os_error()));
+            assert_eq!(connecting(number), unreachable);
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_says_of_this_host_comes_with_a_remedy() {
+        let table = [
+            (Number::ADDRNOTAVAIL, "address of this host"),
+            (Number::MFILE, "LimitNOFILE"),
+            (Number::NFILE, "fs.file-max"),
+            (Number::PERM, "firewall"),
+            (Number::AFNOSUPPORT, "family"),
+        ];
+        for (number, remedy) in table {
+            let ProbeError::Prober(text) = connecting(number) else {
+                panic!("{number:?}")
+            };
+            let complete = text.contains("10.8.0.11:5432") && text.contains(remedy);
+            assert!(complete, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_end_between_messages_is_not_garbage_and_a_message_without_an_end_is() {
+        let stage = Stage::Login;
+        let at_end = [
+            Hangup::error(),
+            Number::CONNRESET.into(),
+            io::ErrorKind::UnexpectedEof.into(),
+        ];
+        for error in at_end {
+            assert_eq!(stream(&error, stage), ProbeError::Closed(stage));
+        }
+        let garbage = [
+            io::Error::new(io::ErrorKind::UnexpectedEof, "unexpected EOF"),
+            io::Error::other(Violation::Endless),
+        ];
+        for error in garbage {
+            assert!(matches!(stream(&error, stage), ProbeError::Garbled(_)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_passes_in_time_is_the_servers_fault() {
+        let limit = Duration::from_secs(1);
+        let failed = within::<()>(limit, Stage::Query, pending()).await;
+        assert_eq!(failed, Err(ProbeError::TimedOut(Stage::Query)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_is_noticed_late_is_our_own() {
+        let limit = Duration::from_secs(1);
+        let stalled = async {
+            tokio::time::advance(limit + LATE * 2).await;
+            pending().await
+        };
+        let failed = within::<()>(limit, Stage::Query, stalled).await;
+        let Err(ProbeError::Prober(text)) = failed else {
+            panic!("{failed:?}")
+        };
+        assert!(text.contains("stood still for 500ms"), "{text}");
+    }
 }

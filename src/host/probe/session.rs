@@ -98,12 +98,12 @@ impl Session {
     ) -> Result<Infallible, ProbeError> {
         self.outlet.pulse(self.facts);
         if let Some(own) = own {
-            within(
-                QUERY_LIMIT,
-                Stage::Query,
-                facts::prepare(&mut self.link, own),
-            )
-            .await?;
+            let preparing = facts::prepare(&mut self.link, own);
+            match within(QUERY_LIMIT, Stage::Query, preparing).await {
+                // Useful, not needed.
+                Err(ProbeError::Said(said)) if said.severity.as_deref() == Some("ERROR") => (),
+                prepared => prepared?,
+            }
         }
         loop {
             self.wait_for_beat(orders).await?;

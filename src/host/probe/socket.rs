@@ -77,6 +77,10 @@ fn open(address: SocketAddr, source: Option<IpAddr>) -> Result<TcpSocket, ProbeE
     .map_err(|error| own("open a socket", &error))?;
     set_options(&socket).map_err(|error| own("set the options of a socket", &error))?;
     if let Some(source) = source {
+        // Else every port of a connection that has just ended is taken for all servers, not only for its own.
+        socket
+            .set_reuseaddr(true)
+            .map_err(|error| own("set the options of a socket", &error))?;
         socket
             .bind(SocketAddr::new(source, 0))
             .map_err(|error| own(&format!("bind to source {source}"), &error))?;

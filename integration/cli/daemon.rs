@@ -164,10 +164,10 @@ impl Daemon {
     /// The weights of the first service, by server.
     pub(crate) fn weights(&self) -> Vec<(String, u64)> {
         let status = self.status();
-        let destinations = status["services"][0]["destinations"].as_array().unwrap().clone();
+        let destinations = status.pointer("/services/0/destinations").unwrap().as_array().unwrap();
         let named = destinations.iter().map(|it| {
-            let server = it["server"].as_str().unwrap().to_owned();
-            (server, it["weight"].as_u64().unwrap())
+            let server = it.get("server").unwrap().as_str().unwrap().to_owned();
+            (server, it.get("weight").unwrap().as_u64().unwrap())
         });
         named.collect()
     }

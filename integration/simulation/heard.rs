@@ -165,12 +165,13 @@ impl World {
                 Some((Target::Primary, Role::Primary) | (Target::Any, _)) => true,
                 Some((Target::Standby | Target::PreferStandby, Role::Standby)) => true,
                 Some((Target::PreferStandby, Role::Primary)) => standbys == 0,
-                Some((Target::Primary, Role::Standby) | (Target::Standby, Role::Primary)) | None => {
-                    false
-                }
+                Some((Target::Primary, Role::Standby) | (Target::Standby, Role::Primary))
+                | None => false,
             };
             if fits && member.weight.is_usable() {
-                self.fail(&format!("{to}, the last usable one of {key}, falls without hard evidence"));
+                self.fail(&format!(
+                    "{to}, the last usable one of {key}, falls without hard evidence"
+                ));
             }
         }
     }

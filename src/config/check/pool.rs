@@ -83,18 +83,12 @@ impl Check<'_> {
         let (header, file) = (Place::new(number, entry.span()), &entry.get_ref().0);
         let name = self.required_name(number, header, "pool", &file.name);
         let kind = self.probe_kind(number, file.probe.as_ref());
-        let servers = self.servers(
-            number,
-            header,
-            name.as_ref().map(|(name, _)| &**name),
-            &file.server,
-        );
+        let servers =
+            self.servers(number, header, name.as_ref().map(|(name, _)| &**name), &file.server);
         let probe = match (kind, &file.postgres) {
             (Kind::Postgres, settings) => {
                 let none = file::Postgres::default();
-                let settings = settings
-                    .as_ref()
-                    .map_or(&none, |settings| &settings.get_ref().0);
+                let settings = settings.as_ref().map_or(&none, |settings| &settings.get_ref().0);
                 let probe = self.postgres(number, settings);
                 self.source_fits(number, settings, probe.source, &servers);
                 Probe::Postgres(Arc::new(probe))
@@ -108,11 +102,7 @@ impl Check<'_> {
                 Probe::None
             }
         };
-        let known = known(
-            name.as_ref().map_or(header, |(_, place)| *place),
-            kind,
-            &servers,
-        );
+        let known = known(name.as_ref().map_or(header, |(_, place)| *place), kind, &servers);
         if let Some((name, place)) = &name {
             match self.pools.get(name).map(|other| other.place) {
                 Some(other) => self.taken("pools", name, *place, other),
@@ -198,11 +188,7 @@ impl Check<'_> {
             }
             self.servers.entry(address).or_insert(address_at);
             servers.push(Placed {
-                server: Server {
-                    name: name.map_or("".into(), |(name, _)| name),
-                    address,
-                    weight,
-                },
+                server: Server { name: name.map_or("".into(), |(name, _)| name), address, weight },
                 address: address_at,
                 weight: weight_at,
             });
@@ -219,8 +205,7 @@ impl Check<'_> {
     ) -> Option<(SocketAddr, Place)> {
         let Some(written) = written(number, field.as_ref()) else {
             let draft = Draft::new("a server without an address").at(header, "no `address`");
-            self.report
-                .error(draft.help("give it one: address = \"10.8.0.11:5432\""));
+            self.report.error(draft.help("give it one: address = \"10.8.0.11:5432\""));
             return None;
         };
         address::socket(self.report, written).map(|address| (address, written.place))
@@ -229,17 +214,11 @@ impl Check<'_> {
     fn few_servers(&mut self, header: Place, pool: Option<&str>, servers: &[Placed]) {
         let pool = pool.unwrap_or("this one");
         if let [only] = servers {
-            let draft = Draft::new(format!(
-                "pool {pool} has one server: nothing to fail over to"
-            ))
-            .at(only.address, "the only one");
+            let draft = Draft::new(format!("pool {pool} has one server: nothing to fail over to"))
+                .at(only.address, "the only one");
             self.report.warning(draft);
         }
-        if !servers.is_empty()
-            && servers
-                .iter()
-                .all(|placed| !placed.server.weight.is_usable())
-        {
+        if !servers.is_empty() && servers.iter().all(|placed| !placed.server.weight.is_usable()) {
             let draft = Draft::new(format!(
                 "every server of pool {pool} has weight 0: none gets new connections"
             ))
@@ -314,11 +293,10 @@ impl Check<'_> {
                 words(probe.suspect_after),
                 words(probe.pulse)
             ));
-            self.report
-                .error(draft.at(at.place, "too close").help(format!(
-                    "suspect_after = \"{}\" or more; one late answer is no evidence",
-                    words(probe.pulse.saturating_mul(2))
-                )));
+            self.report.error(draft.at(at.place, "too close").help(format!(
+                "suspect_after = \"{}\" or more; one late answer is no evidence",
+                words(probe.pulse.saturating_mul(2))
+            )));
         }
         if probe.lost_after <= probe.suspect_after
             && let Some(at) = lost.or(suspect)
@@ -329,9 +307,7 @@ impl Check<'_> {
                 words(probe.suspect_after)
             ));
             self.report.error(
-                draft
-                    .at(at.place, "too close")
-                    .help("a server is suspected before it is lost"),
+                draft.at(at.place, "too close").help("a server is suspected before it is lost"),
             );
         }
     }
@@ -340,15 +316,13 @@ impl Check<'_> {
         let text = value::text(self.report, written)?;
         let Some(path) = self.sources.beside(written.place.file, text) else {
             let draft = Draft::new("an empty path").at(written.place, "not a path");
-            self.report
-                .error(draft.help("leave the key out where no password is needed"));
+            self.report.error(draft.help("leave the key out where no password is needed"));
             return None;
         };
         if text.starts_with('~') {
             let draft = Draft::new("`~` is not looked up: a daemon has no home")
                 .at(written.place, "not a path");
-            self.report
-                .error(draft.help("write the whole path, or one relative to this file"));
+            self.report.error(draft.help("write the whole path, or one relative to this file"));
         } else if let Some(error) = self.host.password_files.get(&path) {
             let draft = Draft::new(error.to_string()).at(written.place, "cannot be used");
             self.report.error(draft.help(error.help()));
@@ -380,18 +354,14 @@ impl Check<'_> {
         let (Some(source), Some(written)) = (source, written) else {
             return;
         };
-        let other = servers
-            .iter()
-            .find(|placed| placed.server.address.is_ipv4() != source.is_ipv4());
+        let other =
+            servers.iter().find(|placed| placed.server.address.is_ipv4() != source.is_ipv4());
         if let Some(other) = other {
-            let draft = Draft::new(format!(
-                "{} cannot be probed from {source}",
-                other.server.address
-            ))
-            .at(written.place, "one family")
-            .at(other.address, "the other");
-            self.report
-                .error(draft.help("leave `source` out, or make a pool of each family"));
+            let draft =
+                Draft::new(format!("{} cannot be probed from {source}", other.server.address))
+                    .at(written.place, "one family")
+                    .at(other.address, "the other");
+            self.report.error(draft.help("leave `source` out, or make a pool of each family"));
         }
     }
 
@@ -421,17 +391,8 @@ fn known(place: Place, kind: Kind, servers: &[Placed]) -> Known {
         used: false,
     };
     let mut first: Option<(Weight, Place)> = None;
-    for Placed {
-        server,
-        address,
-        weight,
-    } in servers
-    {
-        let family = if server.address.is_ipv4() {
-            &mut known.v4
-        } else {
-            &mut known.v6
-        };
+    for Placed { server, address, weight } in servers {
+        let family = if server.address.is_ipv4() { &mut known.v4 } else { &mut known.v6 };
         family.get_or_insert(*address);
         known.ports.entry(server.address.port()).or_insert(*address);
         match first {

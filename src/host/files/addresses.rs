@@ -8,11 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 /// Those of the addresses that are certainly not this host's own.
 pub fn absent(addresses: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
-    addresses
-        .iter()
-        .copied()
-        .filter(|ip| is_local(*ip) == Some(false))
-        .collect()
+    addresses.iter().copied().filter(|ip| is_local(*ip) == Some(false)).collect()
 }
 
 /// Whether an address is local; `None` where the kernel does not say.
@@ -44,10 +40,7 @@ mod tests {
     #[test]
     fn loopback_is_local_and_a_documentation_address_is_not() {
         // 127.1.2.3 is in no list of addresses: all of 127.0.0.0/8 is a local route.
-        let local: [IpAddr; 2] = [
-            Ipv4Addr::LOCALHOST.into(),
-            Ipv4Addr::new(127, 1, 2, 3).into(),
-        ];
+        let local: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv4Addr::new(127, 1, 2, 3).into()];
         let foreign: IpAddr = Ipv4Addr::new(192, 0, 2, 77).into();
         let asked = BTreeSet::from_iter(local.into_iter().chain([foreign]));
         assert_eq!(absent(&asked), BTreeSet::from([foreign]));

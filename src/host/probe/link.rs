@@ -29,10 +29,7 @@ pub(super) struct Link {
 impl Link {
     /// A connection as the library returns it.
     pub(super) fn new(client: Client, connection: Connection<Empty, Channel>) -> Self {
-        Self {
-            client,
-            connection: Box::new(connection),
-        }
+        Self { client, connection: Box::new(connection) }
     }
 
     /// One Sync, the least that a server can be asked. Do not drop it unanswered: the next one would queue.
@@ -50,12 +47,10 @@ impl Link {
 
     /// The role as the server last reported it (`in_hot_standby`, since PostgreSQL 14).
     pub(super) fn reported_role(&self) -> Option<Role> {
-        Some(
-            match boolean(self.connection.parameter("in_hot_standby")?)? {
-                true => Role::Standby,
-                false => Role::Primary,
-            },
-        )
+        Some(match boolean(self.connection.parameter("in_hot_standby")?)? {
+            true => Role::Standby,
+            false => Role::Primary,
+        })
     }
 
     /// `default_transaction_read_only` as the server last reported it (since PostgreSQL 14).
@@ -70,10 +65,7 @@ impl Link {
 
     /// Terminate, then FIN; the drop of the socket waits for the server's.
     pub(super) async fn close(self) {
-        let Self {
-            client,
-            mut connection,
-        } = self;
+        let Self { client, mut connection } = self;
         drop(client);
         let end = poll_fn(|cx| {
             loop {
@@ -122,10 +114,7 @@ fn poll_end(connection: &mut Connection<Empty, Channel>, cx: &mut Context<'_>) -
             Poll::Ready(Some(Ok(AsyncMessage::Notice(said)))) => {
                 // Immediate stops and crashes are told as warnings; what else is told does not end anything.
                 if let Some(error) = failure::server_error(&said)
-                    && matches!(
-                        error.sqlstate,
-                        SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN
-                    )
+                    && matches!(error.sqlstate, SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN)
                 {
                     return Poll::Ready(ProbeError::Said(error));
                 }
@@ -141,11 +130,7 @@ fn poll_end(connection: &mut Connection<Empty, Channel>, cx: &mut Context<'_>) -
 }
 
 fn row(message: SimpleQueryMessage) -> Option<SimpleQueryRow> {
-    if let SimpleQueryMessage::Row(row) = message {
-        Some(row)
-    } else {
-        None
-    }
+    if let SimpleQueryMessage::Row(row) = message { Some(row) } else { None }
 }
 
 /// PostgreSQL's words for a boolean, as a parameter (`on`) and as a value (`t`); no other word is one.

@@ -167,19 +167,13 @@ impl Task {
         self.next = Next::InRhythm;
         self.fresh.spawn(async move {
             let result = attempt.run(depth).await;
-            Outcome {
-                at: outlet.now(),
-                result,
-            }
+            Outcome { at: outlet.now(), result }
         });
     }
 
     async fn finished(&mut self, outcome: Result<Outcome, JoinError>) -> Result<(), Unheard> {
         match outcome {
-            Ok(Outcome {
-                at,
-                result: Ok(Admitted { link, opened }),
-            }) => {
+            Ok(Outcome { at, result: Ok(Admitted { link, opened }) }) => {
                 self.tell(at, Observation::Admitted).await?;
                 match opened {
                     Some(opened) if self.kept_state() != rhythm::Kept::Answering => {
@@ -190,10 +184,9 @@ impl Task {
                 }
                 Ok(())
             }
-            Ok(Outcome {
-                at,
-                result: Err(error),
-            }) => self.tell(at, Observation::NotAdmitted(error)).await,
+            Ok(Outcome { at, result: Err(error) }) => {
+                self.tell(at, Observation::NotAdmitted(error)).await
+            }
             Err(error) => self.tell_of_panic(&error).await,
         }
     }
@@ -205,20 +198,12 @@ impl Task {
         let settings = Arc::clone(&self.attempt.settings);
         let session = Session::new(link, opened, settings, self.outlet.clone(), silent);
         let task = tokio::spawn(session.run(opened.own, self.orders.clone(), closed));
-        self.kept = Some(Kept {
-            task,
-            closing,
-            silent: heard,
-            opened: Instant::now(),
-        });
+        self.kept = Some(Kept { task, closing, silent: heard, opened: Instant::now() });
     }
 
     /// The server or the network ended the session: its word goes out, and a fresh connection follows.
     async fn ended(&mut self, end: Result<End, JoinError>) -> Result<(), Unheard> {
-        let lived = self
-            .kept
-            .take()
-            .map_or(Duration::ZERO, |kept| kept.opened.elapsed());
+        let lived = self.kept.take().map_or(Duration::ZERO, |kept| kept.opened.elapsed());
         // What a connection from before the end would say is no answer to it.
         self.fresh = JoinSet::new();
         // A server that ends every session at once is not asked faster for it.
@@ -238,10 +223,7 @@ impl Task {
     }
 
     async fn tell_of_panic(&mut self, error: &JoinError) -> Result<(), Unheard> {
-        let what = format!(
-            "a task of the probe of {} ended: {error}",
-            self.outlet.address()
-        );
+        let what = format!("a task of the probe of {} ended: {error}", self.outlet.address());
         let observation = Observation::NotAdmitted(ProbeError::Prober(what.into()));
         self.tell(self.outlet.now(), observation).await
     }

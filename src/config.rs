@@ -167,6 +167,18 @@ pub enum Target {
     Any,
 }
 
+impl Target {
+    /// The word as the config spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Standby => "standby",
+            Self::PreferStandby => "prefer-standby",
+            Self::Any => "any",
+        }
+    }
+}
+
 /// What happens to the sessions of a server that is down, or of a writer that was demoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnDown {

@@ -1,3 +1,4 @@
-//! Every effect: what touches the kernel, files, the network and the clock.
+//! Every effect: the kernel, the network, files, signals, clocks. No decisions.
 
 pub mod files;
+pub mod netlink;

@@ -56,6 +56,11 @@ impl Sources {
         self.files.push(file);
     }
 
+    /// The files as they were read, the main one first.
+    pub fn texts(&self) -> impl Iterator<Item = (&Path, &str)> {
+        self.texts.iter().map(|source| (&*source.path, &*source.text))
+    }
+
     /// What the main file includes, in its order.
     pub fn includes(&mut self) -> Vec<Include> {
         let Some(list) = self.files.first().and_then(|main| main.include.as_ref()) else {

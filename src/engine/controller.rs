@@ -124,6 +124,7 @@ impl Controller {
         self.freeze.set_timeout(config.director.freeze_timeout);
         self.reconciler.adopt_new(&mut self.membership, false);
         self.decide_all(actions);
+        self.reconciler.forget_drains(&self.membership);
         self.reconciler.look_at_everything(&self.membership);
         self.listen_at = now;
         actions.push(Action::Report(Transition::Reloaded));

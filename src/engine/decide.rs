@@ -1,12 +1,15 @@
 //! From verdicts to decisions: one pool at a time, its cluster first, then each of its services.
 
+use std::collections::BTreeMap;
+
 use super::cluster::Standing;
 use super::event::{Action, Transition};
 use super::health::{Condition, Verdict};
 use super::membership::{Cut, Membership, PoolState, ProbeState, ServiceState};
-use super::policy::{self, Decision, View};
+use super::policy::{self, Adopted, Decision, View};
 use crate::config::{OnDown, Target};
 use crate::model::destination::Weight;
+use crate::model::postgres::Role;
 use crate::model::server::ServerId;
 use crate::model::service::ServiceKey;
 
@@ -31,6 +34,7 @@ pub(super) fn pool(
             Some(probe) => verdict(probe).unwrap_or(Verdict::UNPROBED),
         })
         .collect();
+    await_adopted_writer(pool, services);
     let view = pool.cluster.decide(&pool.verdicts);
     if view.writer != pool.view.writer {
         let name = |place: Option<usize>| Some(pool.members.get(place?)?.name.clone());
@@ -51,6 +55,24 @@ pub(super) fn pool(
         }
         if service.cuts.iter().any(Option::is_some) {
             cutting.insert(*key);
+        }
+    }
+}
+
+/// A writer that was found in the kernel has its say before any claim counts: after a restart an old primary may
+/// answer sooner than the one that has taken its place.
+fn await_adopted_writer(pool: &mut PoolState, services: &BTreeMap<ServiceKey, ServiceState>) {
+    let of_pool = pool.services.iter().filter_map(|key| services.get(key));
+    let of_writers = of_pool.filter(|service| service.config.target == Target::Primary);
+    let is_awaited = of_writers.flat_map(|it| it.adopted.iter().zip(&pool.verdicts)).any(
+        |(adopted, verdict)| {
+            matches!(adopted, Some(Adopted::Weight(weight)) if weight.is_usable())
+                && verdict.is_awaited()
+        },
+    );
+    if is_awaited {
+        for verdict in &mut pool.verdicts {
+            verdict.facts = verdict.facts.filter(|facts| facts.role == Role::Standby);
         }
     }
 }
@@ -78,9 +100,11 @@ fn decide(
             service.last_writer = Some(place);
         }
         is_changed |= old.map(|old| old.weight) != Some(decision.weight);
+        let was_absent = service.adopted.get(place) == Some(&Some(Adopted::Absent));
+        let was_there = old.map_or(!was_absent, |old| old.weight.is_some());
         if let Some(cut) = service.cuts.get_mut(place) {
             *cut = match (decision.weight, *cut) {
-                (None, None) if old.is_some_and(|old| old.weight.is_some()) => Some(Cut::Wanted),
+                (None, None) if was_there => Some(Cut::Wanted),
                 (_, cut) => cut,
             };
         }
@@ -123,9 +147,10 @@ fn view(service: &ServiceState, pool: &PoolState, place: usize) -> Option<View> 
     })
 }
 
-/// What the kernel had counts until a server's own first verdict.
+/// What the kernel had counts until a server's own first verdict; one that nobody probes has none to wait for.
 fn forget_adopted(service: &mut ServiceState, pool: &PoolState) {
-    for (adopted, verdict) in service.adopted.iter_mut().zip(&pool.verdicts) {
+    let servers = pool.members.iter().zip(&pool.verdicts);
+    for (adopted, (member, verdict)) in service.adopted.iter_mut().zip(servers) {
         let is_hard = match verdict.condition {
             Condition::Down | Condition::Lost | Condition::Starting | Condition::Closing => true,
             Condition::Unknown
@@ -135,7 +160,7 @@ fn forget_adopted(service: &mut ServiceState, pool: &PoolState) {
             | Condition::Full
             | Condition::Refusing(_) => false,
         };
-        if is_hard || verdict.facts.is_some() {
+        if is_hard || verdict.facts.is_some() || member.probe.is_none() {
             *adopted = None;
         }
     }

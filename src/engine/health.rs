@@ -71,6 +71,8 @@ pub struct Health {
     is_suspect: bool,
     /// Whether the kept session lives.
     has_session: bool,
+    /// When the kept session last answered.
+    last_pulse: Time,
     /// Whether the last fresh connection was admitted.
     is_admitted: bool,
     /// Why the probe cannot see more, in words.
@@ -102,6 +104,7 @@ impl Health {
             is_admitted: false,
             misconfigured: None,
             last_answer: from,
+            last_pulse: Time::ZERO,
             allowance: Duration::ZERO,
             fresh_is_silent: false,
             passes: 0,
@@ -155,6 +158,7 @@ impl Health {
     /// Lets silence count from `now` at the earliest: nobody is to blame for time in which we did not listen.
     pub fn forgive(&mut self, now: Time) {
         self.last_answer = self.last_answer.max(now);
+        self.last_pulse = self.last_pulse.max(now);
     }
 
     /// Whether the probe is to hang up now: a server that shuts down waits for its sessions.
@@ -183,9 +187,14 @@ impl Health {
             Observation::Admitted => self.admitted(at),
             Observation::NotAdmitted(error) => {
                 self.last_failure = Some((at, error.to_string().into()));
-                self.refused(evidence::of(error), error, at);
+                self.refused(evidence::of(error), error, at, settings);
             }
         }
+    }
+
+    /// Whether the kept session lives, as far as it can be told from its last answer.
+    fn is_pulsing(&self, at: Time, settings: &PostgresProbe) -> bool {
+        self.has_session && at.since(self.last_pulse) < settings.suspect_after
     }
 
     fn answered(&mut self, at: Time) {
@@ -195,6 +204,7 @@ impl Health {
 
     fn pulsed(&mut self, facts: Facts, at: Time, settings: &PostgresProbe) {
         self.answered(at);
+        self.last_pulse = self.last_pulse.max(at);
         self.has_session = true;
         self.allowance = Duration::ZERO;
         self.passes = self.passes.saturating_add(1);
@@ -246,7 +256,13 @@ impl Health {
         }
     }
 
-    fn refused(&mut self, evidence: Evidence, error: &evidence::ProbeError, at: Time) {
+    fn refused(
+        &mut self,
+        evidence: Evidence,
+        error: &evidence::ProbeError,
+        at: Time,
+        settings: &PostgresProbe,
+    ) {
         self.admissions = 0;
         if evidence == Evidence::Silence {
             self.fresh_is_silent = true;
@@ -264,7 +280,9 @@ impl Health {
             Evidence::HangingUp if self.condition == Condition::Up => {
                 self.condition = Condition::Hung
             }
-            Evidence::Gone if self.has_session => self.condition = Condition::Hung,
+            // A session that answers shows that something else refuses, a filter perhaps. One that does not may have
+            // ended unheard.
+            Evidence::Gone if self.is_pulsing(at, settings) => self.condition = Condition::Hung,
             Evidence::Gone => self.fall(Condition::Down),
             Evidence::NotNow => self.fall(match self.condition {
                 Condition::Unknown | Condition::Down | Condition::Lost | Condition::Starting => {
@@ -361,6 +379,13 @@ impl Health {
 }
 
 impl Verdict {
+    /// Whether the server may still speak for the first time: neither heard nor overdue.
+    pub const fn is_awaited(&self) -> bool {
+        matches!(self.condition, Condition::Unknown)
+            && self.facts.is_none()
+            && !self.is_misconfigured
+    }
+
     /// Whether the server has ever said anything.
     pub const fn has_answered(&self) -> bool {
         !matches!(self.condition, Condition::Unknown | Condition::Suspect)

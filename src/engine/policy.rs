@@ -27,13 +27,13 @@ pub struct View {
     pub is_cut: bool,
 }
 
-/// What the kernel had of a server in a service that was found there.
+/// What a service that was already there had of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adopted {
-    /// Nothing.
+    /// Nothing: whoever removed it had a reason, so it returns with its first good verdict.
     Absent,
-    /// A destination of that weight.
-    At(Weight),
+    /// A destination of this weight.
+    Weight(Weight),
 }
 
 /// Where a server stands in one service, and why.
@@ -226,12 +226,14 @@ fn part(target: Target, on_down: OnDown, view: &View, is_frozen: bool) -> Part {
 fn without_facts(target: Target, view: &View, soft: Option<Soft>, candidate: Part) -> Part {
     let is_unknown = matches!(view.verdict.condition, Condition::Unknown | Condition::Suspect);
     match (target, view.adopted) {
+        (_, Some(Adopted::Absent)) => {
+            Part::Fixed(Decision { weight: None, reason: Reason::NoVerdict })
+        }
         (Target::Primary, _) if view.is_another_writer => {
             Part::Fixed(quiesced(Reason::OtherWriter))
         }
-        (_, Some(Adopted::At(weight))) => Part::Candidate { weight, soft, reason: Reason::Adopted },
-        (_, Some(Adopted::Absent)) => {
-            Part::Fixed(Decision { weight: None, reason: Reason::Adopted })
+        (_, Some(Adopted::Weight(weight))) => {
+            Part::Candidate { weight, soft, reason: Reason::Adopted }
         }
         (Target::Any, None) if !is_unknown => candidate,
         (_, None) => Part::Fixed(quiesced(Reason::NoVerdict)),

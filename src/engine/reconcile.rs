@@ -49,7 +49,8 @@ enum Kernel {
 #[derive(Clone, Debug)]
 struct Strike {
     count: u32,
-    until: Time,
+    /// No further attempt before; `None`: the time has passed.
+    until: Option<Time>,
 }
 
 /// The side of the engine that faces the kernel.
@@ -140,9 +141,9 @@ impl Reconciler {
         self.is_settled = false;
     }
 
-    /// Takes what the kernel has of members that were never decided. Where the daemon only `is_starting`, a member that
-    /// is not there stays away until its first verdict: a restart writes nothing.
-    pub(super) fn adopt_new(&mut self, membership: &mut Membership, is_starting: bool) {
+    /// Takes the weights that the kernel has for members that were never decided. At the start, what a service
+    /// lacks is taken for removed with a reason; later it is new in the config.
+    pub(super) fn adopt_new(&self, membership: &mut Membership, is_start: bool) {
         let Some(actual) = &self.actual else { return };
         let Membership { services, pools, .. } = membership;
         for (key, service) in services {
@@ -153,18 +154,16 @@ impl Reconciler {
                 continue;
             };
             for (place, member) in pool.members.iter().enumerate() {
-                if service.decisions.get(place).is_some_and(Option::is_some) {
+                let is_new = service.decisions.get(place).is_none_or(Option::is_none);
+                let Some(adopted) = service.adopted.get_mut(place).filter(|_| is_new) else {
                     continue;
-                }
-                let found = entry.destinations.get(&member.key());
-                if let Some(adopted) = service.adopted.get_mut(place) {
-                    *adopted = match found {
-                        Some(destination) => Some(Adopted::At(destination.weight)),
-                        None => is_starting.then_some(Adopted::Absent),
-                    };
-                }
-                let is_usable = found.is_some_and(|destination| destination.weight.is_usable());
-                if service.config.target == Target::Primary && is_usable {
+                };
+                let Some(destination) = entry.destinations.get(&member.key()) else {
+                    *adopted = is_start.then_some(Adopted::Absent);
+                    continue;
+                };
+                *adopted = Some(Adopted::Weight(destination.weight));
+                if service.config.target == Target::Primary && destination.weight.is_usable() {
                     service.last_writer = Some(place);
                 }
             }
@@ -191,6 +190,7 @@ impl Reconciler {
             self.tell_drift(membership, &left, &table, now, actions);
         }
         self.actual = Some(table);
+        self.forget_drains(membership);
         self.look_at_everything(membership);
         if std::mem::replace(&mut self.is_adopted, true) {
             return false;
@@ -207,6 +207,19 @@ impl Reconciler {
         }
         actions.push(Action::Report(Transition::Adopted { services, destinations }));
         true
+    }
+
+    /// Drains end without a deletion of ours where the destination is a member again, or gone.
+    pub(super) fn forget_drains(&mut self, membership: &Membership) {
+        let actual = self.actual.as_ref();
+        let is_there = |service, to| {
+            actual.is_none_or(|table: &Table| table.destination(service, to).is_some())
+        };
+        let before = self.memory.draining.len();
+        self.memory
+            .draining
+            .retain(|&(key, to), _| is_there(key, to) && !membership.is_member(key, to));
+        self.is_memory_dirty |= self.memory.draining.len() != before;
     }
 
     /// Tells what other programs did to services of ours since we last left them.
@@ -278,14 +291,14 @@ impl Reconciler {
             }
         }
         for &key in &refused {
-            let strike = self.strikes.entry(key).or_insert(Strike { count: 0, until: now });
+            let strike = self.strikes.entry(key).or_insert(Strike { count: 0, until: None });
             strike.count = strike.count.saturating_add(1);
             let wait = match strike.count {
                 0 | 1 => 0,
                 2..6 => 1 << (strike.count - 2),
                 6.. => 30,
             };
-            strike.until = now.after(Duration::from_secs(wait));
+            strike.until = Some(now.after(Duration::from_secs(wait)));
             self.dirty.insert(key);
         }
         if !refused.is_empty() {
@@ -354,7 +367,7 @@ impl Reconciler {
             Kernel::Dumping | Kernel::Checking | Kernel::Applying => None,
         };
         let strikes = self.strikes.iter().filter(|(key, _)| self.dirty.contains(key));
-        let strike = strikes.map(|(_, strike)| strike.until).min();
+        let strike = strikes.filter_map(|(_, strike)| strike.until).min();
         let ready = |at| matches!(self.kernel, Kernel::Ready).then_some(at);
         let cut = membership.cut_deadline(FLUSH);
         let later = [strike, self.guard.deadline()].into_iter().flatten().filter_map(ready);
@@ -371,6 +384,9 @@ impl Reconciler {
     ) {
         let released = self.guard.release(now);
         self.look_at(released);
+        for strike in self.strikes.values_mut() {
+            strike.until = strike.until.filter(|&until| now < until);
+        }
         match self.kernel {
             Kernel::Unknown(at) if at <= now => self.dump(membership, actions),
             Kernel::Ready => self.next(membership, stopping, now, actions),
@@ -446,6 +462,9 @@ impl Reconciler {
                 }
                 if !plan.is_partial && plan.scheduler.is_none() {
                     self.dirty.remove(&key);
+                    if plan.ops.is_empty() {
+                        self.strikes.remove(&key);
+                    }
                 }
                 scheduler = scheduler.or(plan.scheduler.filter(|_| plan.ops.is_empty()));
                 ops.extend(plan.ops);
@@ -459,7 +478,7 @@ impl Reconciler {
 
     fn waits(&self, key: ServiceKey, now: Time) -> bool {
         self.guard.is_slowed(key, now)
-            || self.strikes.get(&key).is_some_and(|strike| now < strike.until)
+            || self.strikes.get(&key).is_some_and(|strike| strike.until.is_some())
     }
 
     /// A service is written to the state file before it is made.

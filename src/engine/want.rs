@@ -36,11 +36,6 @@ pub(super) fn entry(
         // A foreign service is wanted as it is.
         (None, _) => return have,
     };
-    let is_leaving = |to: DestinationKey| {
-        let is_there = have.as_ref().is_some_and(|have| have.destinations.contains_key(&to));
-        is_there && !membership.is_member(key, to)
-    };
-    reconciler.forget_drains(key, is_leaving);
     let timeout = service.map_or(DRAIN_TIMEOUT, |service| service.config.drain_timeout);
     let mut is_draining = false;
     for (&to, destination) in have.iter().flat_map(|have| &have.destinations) {
@@ -78,15 +73,6 @@ fn members(membership: &Membership, service: &ServiceState, have: Option<&Entry>
 }
 
 impl Reconciler {
-    /// Forgets the drains of destinations that are gone, or are members again.
-    fn forget_drains(&mut self, key: ServiceKey, is_leaving: impl Fn(DestinationKey) -> bool) {
-        let before = self.memory.draining.len();
-        self.memory.draining.retain(|&(service, to), _| service != key || is_leaving(to));
-        if self.memory.draining.len() != before {
-            self.remember();
-        }
-    }
-
     /// Whether a destination that is no member stays a while longer: while it has sessions, until its time is up.
     fn keeps(
         &mut self,

@@ -24,6 +24,13 @@ pub const MAX_TOTAL_BYTES: usize = 64 * 1024 * 1024;
 
 /// Reads and checks a configuration with everything that it includes, against the host as it is.
 pub fn load(path: &Path) -> Result<Checked, ConfigError> {
+    let sources = gather(path)?;
+    let view = look(&sources.questions());
+    sources.check(&view)
+}
+
+/// Reads a configuration with everything that it includes, unchecked.
+pub fn gather(path: &Path) -> Result<Sources, ConfigError> {
     let mut sources = Sources::default();
     let main = read(path).map_err(|error| {
         ConfigError::unread(
@@ -43,8 +50,7 @@ pub fn load(path: &Path) -> Result<Checked, ConfigError> {
             break;
         }
     }
-    let view = look(&sources.questions());
-    sources.check(&view)
+    Ok(sources)
 }
 
 /// Answers what a configuration wants to know of the host.
@@ -225,7 +231,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// The system's word for an error, in small letters and without its number.
-fn said(error: &io::Error) -> String {
+pub(super) fn said(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();

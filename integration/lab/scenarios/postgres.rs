@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::ops::BitXorAssign as _;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -60,21 +61,13 @@ impl Programs {
     /// Finds PostgreSQL 15 as Debian installs it, and its user.
     pub(crate) fn find() -> Result<Self> {
         let bin = PathBuf::from("/usr/lib/postgresql/15/bin");
-        ensure!(
-            bin.join("postgres").exists(),
-            "{} has no postgres",
-            bin.display()
-        );
+        ensure!(bin.join("postgres").exists(), "{} has no postgres", bin.display());
         let users = fs::read_to_string("/etc/passwd").context("read /etc/passwd")?;
         let line = users.lines().find(|line| line.starts_with("postgres:"));
-        let fields: Vec<_> = line
-            .context("no user postgres in /etc/passwd")?
-            .split(':')
-            .collect();
+        let fields: Vec<_> = line.context("no user postgres in /etc/passwd")?.split(':').collect();
         let number = |at: usize| fields.get(at).and_then(|text| text.parse().ok());
-        let (user, group) = number(2)
-            .zip(number(3))
-            .context("/etc/passwd: postgres without ids")?;
+        let (user, group) =
+            number(2).zip(number(3)).context("/etc/passwd: postgres without ids")?;
         Ok(Self { bin, user, group })
     }
 
@@ -82,25 +75,21 @@ impl Programs {
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.bin.join(program));
         command.uid(self.user).gid(self.group).current_dir("/");
-        command
-            .env_clear()
-            .env("LC_ALL", "C")
-            .env("PATH", "/usr/bin:/bin");
+        command.env_clear().env("LC_ALL", "C").env("PATH", "/usr/bin:/bin");
         command
     }
 
     /// Makes a data directory with the lab's roles, from which every server is copied, unless `kept`
     /// holds it already. `work` is where PostgreSQL's user may go; `kept` need not be.
     pub(crate) fn make_template(&self, work: &Path, kept: &Path) -> Result<()> {
-        let (recipe, stamp) = (
-            format!("{LAB_CONF}{TEMPLATE_SQL}"),
-            kept.with_extension("recipe"),
-        );
+        let (recipe, stamp) =
+            (format!("{LAB_CONF}{TEMPLATE_SQL}{LOCALE}"), kept.with_extension("recipe"));
         if fs::read_to_string(&stamp).is_ok_and(|text| text == recipe) {
             return Ok(());
         }
         self.initialise(work)?;
         self.copy(work, kept)?;
+        make_locale(&kept.with_file_name("locale"))?;
         fs::remove_dir_all(work).with_context(|| format!("remove {}", work.display()))?;
         fs::write(&stamp, recipe).with_context(|| format!("write {}", stamp.display()))
     }
@@ -136,9 +125,7 @@ impl Programs {
             .spawn()
             .context("start postgres --single")?;
         if let Some(mut stdin) = single.stdin.take() {
-            stdin
-                .write_all(TEMPLATE_SQL.as_bytes())
-                .context("write to postgres --single")?;
+            stdin.write_all(TEMPLATE_SQL.as_bytes()).context("write to postgres --single")?;
         }
         succeeded("postgres --single", &single.wait_with_output()?)
     }
@@ -226,9 +213,7 @@ impl Server {
 
     /// Whether its postmaster lives.
     pub(crate) fn is_running(&mut self) -> bool {
-        self.process
-            .as_mut()
-            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        self.process.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// Gives it fresh files from the template.
@@ -240,6 +225,24 @@ impl Server {
         self.programs.copy(template, &self.data)
     }
 
+    /// Gives it fresh files of another cluster: the template with a system identifier of its own.
+    pub(crate) fn make_foreign(&mut self, template: &Path) -> Result<()> {
+        self.make(template)?;
+        // The identifier is the first field of the control file; pg_resetwal makes the rest agree with it.
+        let path = self.data.join("global/pg_control");
+        let mut bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        bytes.first_mut().context("an empty pg_control")?.bitxor_assign(1);
+        fs::write(&path, bytes).with_context(|| format!("write {}", path.display()))?;
+        let output = self
+            .programs
+            .command("pg_resetwal")
+            .args(["--force", "--pgdata"])
+            .arg(&self.data)
+            .output()
+            .context("start pg_resetwal")?;
+        succeeded("pg_resetwal", &output)
+    }
+
     /// Gives it fresh files from a running server, as a standby of it.
     pub(crate) fn make_from(&mut self, primary: u8) -> Result<()> {
         self.end()?;
@@ -247,14 +250,7 @@ impl Server {
         let output = Namespace::Server(self.number).inside(|| {
             self.programs
                 .command("pg_basebackup")
-                .args([
-                    "--checkpoint=fast",
-                    "--no-sync",
-                    "--wal-method=stream",
-                    "-U",
-                    ADMIN,
-                    "-h",
-                ])
+                .args(["--checkpoint=fast", "--no-sync", "--wal-method=stream", "-U", ADMIN, "-h"])
                 .arg(net::server(primary).ip().to_string())
                 .arg("-D")
                 .arg(&self.data)
@@ -323,12 +319,7 @@ impl Server {
                 Ok(session) => return session.close(),
                 Err(error) => error,
             };
-            ensure!(
-                self.is_running(),
-                "{} ended: {}",
-                self.name(),
-                self.last_lines()
-            );
+            ensure!(self.is_running(), "{} ended: {}", self.name(), self.last_lines());
             ensure!(
                 Instant::now() < deadline,
                 "{} lets nobody in: {failure:#}: {}",
@@ -374,11 +365,7 @@ impl Server {
     pub(crate) fn wait_end(&mut self, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
         while self.is_running() {
-            ensure!(
-                Instant::now() < deadline,
-                "{} still runs after {limit:?}",
-                self.name()
-            );
+            ensure!(Instant::now() < deadline, "{} still runs after {limit:?}", self.name());
             std::thread::sleep(Duration::from_millis(5));
         }
         self.process = None;
@@ -405,10 +392,7 @@ impl Server {
     }
 
     fn pid(&self) -> Result<Pid> {
-        let child = self
-            .process
-            .as_ref()
-            .ok_or_else(|| anyhow!("{} does not run", self.name()))?;
+        let child = self.process.as_ref().ok_or_else(|| anyhow!("{} does not run", self.name()))?;
         Ok(Pid::from_child(child))
     }
 
@@ -458,6 +442,20 @@ grant pg_monitor to pgvs
 create table note (at timestamptz default now(), text text)
 ";
 
+/// A language that is not the one in which this program was written.
+pub(crate) const LOCALE: &str = "de_DE.UTF-8";
+
+/// Compiles that locale: ten times as slow in a guest.
+fn make_locale(directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
+    let output = Command::new("localedef")
+        .args(["--no-archive", "-i", "de_DE", "-f", "UTF-8"])
+        .arg(directory.join(LOCALE))
+        .output()
+        .context("start localedef")?;
+    succeeded("localedef", &output)
+}
+
 /// Locales that scenarios add stand beside the data directories.
 fn locale_directory(data: &Path) -> PathBuf {
     data.parent().unwrap_or(data).join("locale")
@@ -465,11 +463,7 @@ fn locale_directory(data: &Path) -> PathBuf {
 
 fn succeeded(what: &str, output: &Output) -> Result<()> {
     if !output.status.success() {
-        bail!(
-            "{what}: {}: {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("{what}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(())
 }

@@ -57,10 +57,7 @@ impl Failure {
             Self::Silent => KernelError::Silent { doing },
             Self::Truncated(length) => KernelError::Truncated { doing, length },
             Self::Decode(source) => KernelError::Decode { doing, source },
-            Self::Socket(source) => KernelError::Socket {
-                doing: "use the netlink socket",
-                source,
-            },
+            Self::Socket(source) => KernelError::Socket { doing: "use the netlink socket", source },
         }
     }
 }
@@ -78,13 +75,8 @@ impl From<io::Error> for Failure {
 impl<T: Transport> Exchange<T> {
     /// Finds the family; its absence is [`Failure::NoIpvs`].
     pub(super) fn new(transport: T) -> Result<Self, Failure> {
-        let mut exchange = Self {
-            transport,
-            family: 0,
-            sequence: 0,
-            batch: BATCH,
-            datagram: Vec::new(),
-        };
+        let mut exchange =
+            Self { transport, family: 0, sequence: 0, batch: BATCH, datagram: Vec::new() };
         exchange.resolve()?;
         Ok(exchange)
     }
@@ -250,11 +242,7 @@ impl<T: Transport> Exchange<T> {
 
     fn send(&mut self, request: Request, flags: u16) -> Result<u32, Failure> {
         self.sequence = self.sequence.wrapping_add(1);
-        let envelope = Envelope {
-            family: self.family,
-            flags,
-            sequence: self.sequence,
-        };
+        let envelope = Envelope { family: self.family, flags, sequence: self.sequence };
         let mut bytes = Vec::new();
         request.append(envelope, &mut bytes);
         self.transport.send(&bytes)?;

@@ -52,10 +52,7 @@ impl Transport for Fake {
     }
 
     fn receive(&mut self, buffer: &mut Vec<u8>, _: Wait) -> io::Result<usize> {
-        let datagram = self
-            .waiting
-            .pop_front()
-            .unwrap_or_else(|| Err(error(libc::EAGAIN)))?;
+        let datagram = self.waiting.pop_front().unwrap_or_else(|| Err(error(libc::EAGAIN)))?;
         let kept = self.cut.unwrap_or(datagram.len()).min(datagram.len());
         buffer.clear();
         buffer.extend(&datagram[..kept]);
@@ -75,10 +72,7 @@ pub(super) struct Sent {
 
 impl Sent {
     pub(super) fn numbered(sequence: u32) -> Self {
-        Self {
-            sequence,
-            ..Self::default()
-        }
+        Self { sequence, ..Self::default() }
     }
 }
 
@@ -105,11 +99,7 @@ pub(super) fn acknowledge(request: &Sent) -> Vec<u8> {
 
 /// An error number.
 pub(super) fn refuse(request: &Sent, errno: i32) -> Vec<u8> {
-    message(
-        request,
-        2,
-        &[&(-errno).to_ne_bytes()[..], &[0; 16]].concat(),
-    )
+    message(request, 2, &[&(-errno).to_ne_bytes()[..], &[0; 16]].concat())
 }
 
 /// The end of a dump.
@@ -153,19 +143,13 @@ pub(super) fn destination(
     destination: Destination,
     connections: Connections,
 ) -> Vec<u8> {
-    let any = ServiceKey::FwMark {
-        family: Family::V4,
-        mark: 1,
-    };
+    let any = ServiceKey::FwMark { family: Family::V4, mark: 1 };
     let made = made_by(&Op::AddDestination(any, key, destination));
     // The generic netlink header, then the nest of the service, then that of the destination.
     let service = usize::from(u16::from_ne_bytes([made[4], made[5]]));
     let nest = &made[4 + service..];
-    let counters = [
-        (7_u16, connections.active),
-        (8, connections.inactive),
-        (9, connections.persistent),
-    ];
+    let counters =
+        [(7_u16, connections.active), (8, connections.inactive), (9, connections.persistent)];
     let counters = counters.map(|(number, count)| {
         let header = [8_u16.to_ne_bytes(), number.to_ne_bytes()].concat();
         [header, count.to_ne_bytes().to_vec()].concat()
@@ -179,11 +163,7 @@ pub(super) fn destination(
 /// What is behind the netlink header of the request for a change.
 fn made_by(op: &Op) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let envelope = Envelope {
-        family: FAMILY,
-        flags: 0,
-        sequence: 0,
-    };
+    let envelope = Envelope { family: FAMILY, flags: 0, sequence: 0 };
     Request::op(op).append(envelope, &mut bytes);
     bytes.split_off(16)
 }

@@ -176,9 +176,7 @@ fn reading(key: ServiceKey) -> String {
 }
 
 fn unexpected(doing: &str) -> KernelError {
-    KernelError::Unexpected {
-        doing: doing.into(),
-    }
+    KernelError::Unexpected { doing: doing.into() }
 }
 
 #[cfg(test)]

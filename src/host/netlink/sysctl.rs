@@ -82,9 +82,7 @@ impl Default for Sysctls {
 impl Sysctls {
     /// Those of another directory, for tests.
     pub fn at(directory: &Path) -> Self {
-        Self {
-            directory: directory.into(),
-        }
+        Self { directory: directory.into() }
     }
 
     /// The present value.
@@ -92,10 +90,7 @@ impl Sysctls {
         let text = std::fs::read_to_string(self.directory.join(sysctl.file()));
         let text = text.map_err(|source| failed("read", sysctl, source))?;
         let value = text.trim().parse();
-        value.map_err(|_| SysctlError::Value {
-            name: sysctl.name(),
-            text,
-        })
+        value.map_err(|_| SysctlError::Value { name: sysctl.name(), text })
     }
 
     /// Sets it where it is different, and returns what it was.
@@ -114,11 +109,7 @@ fn failed(doing: &'static str, sysctl: Sysctl, source: io::Error) -> SysctlError
     if source.kind() == io::ErrorKind::NotFound {
         return SysctlError::NoIpvs { doing, name };
     }
-    SysctlError::File {
-        doing,
-        name,
-        source,
-    }
+    SysctlError::File { doing, name, source }
 }
 
 #[cfg(test)]

@@ -124,21 +124,13 @@ mod tests {
         let (jobs, thread) = spawn(kernel, move |answer| answers.send(answer).unwrap()).unwrap();
         let key = ServiceKey::tcp("10.0.0.1:5432".parse().unwrap());
         let ops = vec![Op::DeleteService(key)];
-        jobs.send(Job::Dump {
-            confirm: Vec::new(),
-        })
-        .unwrap();
+        jobs.send(Job::Dump { confirm: Vec::new() }).unwrap();
         jobs.send(Job::Apply(ops.clone())).unwrap();
         drop(jobs);
         thread.join().unwrap();
         let answers: Vec<_> = answered.iter().collect();
-        let [
-            Answer::Dumped(Ok((table, _))),
-            Answer::Applied {
-                ops: back,
-                outcomes: Ok(outcomes),
-            },
-        ] = &answers[..]
+        let [Answer::Dumped(Ok((table, _))), Answer::Applied { ops: back, outcomes: Ok(outcomes) }] =
+            &answers[..]
         else {
             panic!("{answers:?}");
         };

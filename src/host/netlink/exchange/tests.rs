@@ -14,9 +14,7 @@ fn errors_in_the_middle_of_a_batch_are_those_of_their_requests() {
         let [_, dup, bad, last] = &sent[..] else {
             panic!("one batch: {sent:?}");
         };
-        vec![Ok(
-            [refuse(dup, 17), refuse(bad, 2), acknowledge(last)].concat()
-        )]
+        vec![Ok([refuse(dup, 17), refuse(bad, 2), acknowledge(last)].concat())]
     });
     assert_eq!(
         exchange.apply(&ops(4)).unwrap(),
@@ -37,10 +35,7 @@ fn only_the_last_request_of_a_batch_asks_for_an_acknowledgement() {
 #[test]
 fn a_refused_last_request_ends_its_batch() {
     let mut exchange = exchange(|sent| vec![Ok(refuse(&sent[1], 3))]);
-    assert_eq!(
-        exchange.apply(&ops(2)).unwrap(),
-        [Ok(()), Err(Errno::ESRCH)]
-    );
+    assert_eq!(exchange.apply(&ops(2)).unwrap(), [Ok(()), Err(Errno::ESRCH)]);
 }
 
 #[test]
@@ -68,9 +63,7 @@ fn lost_replies_make_the_result_unknown_and_leave_nothing_behind() {
     let mut exchange = exchange(move |sent| {
         let replies = sent.iter().map(|it| Ok(refuse(it, 17)));
         if std::mem::take(&mut first) {
-            return std::iter::once(Err(error(libc::ENOBUFS)))
-                .chain(replies)
-                .collect();
+            return std::iter::once(Err(error(libc::ENOBUFS))).chain(replies).collect();
         }
         replies.collect()
     });
@@ -88,8 +81,7 @@ fn a_late_reply_is_never_taken_for_that_of_another_request() {
             return Vec::new();
         }
         let late = late.iter().cloned().map(Ok);
-        late.chain([Ok(acknowledge(sent.last().unwrap()))])
-            .collect()
+        late.chain([Ok(acknowledge(sent.last().unwrap()))]).collect()
     });
     assert!(matches!(exchange.apply(&ops(3)), Err(Failure::Silent)));
     assert_eq!(exchange.apply(&ops(3)).unwrap(), [Ok(()); 3]);
@@ -100,20 +92,14 @@ fn sequence_numbers_may_wrap() {
     let mut exchange =
         exchange(|sent| vec![Ok([refuse(&sent[1], 17), acknowledge(&sent[3])].concat())]);
     exchange.sequence = u32::MAX - 2;
-    assert_eq!(
-        exchange.apply(&ops(4)).unwrap(),
-        [Ok(()), Err(Errno::EEXIST), Ok(()), Ok(())]
-    );
+    assert_eq!(exchange.apply(&ops(4)).unwrap(), [Ok(()), Err(Errno::EEXIST), Ok(()), Ok(())]);
 }
 
 #[test]
 fn a_datagram_that_did_not_fit_makes_the_result_unknown() {
     let mut exchange = exchange(|sent| vec![Ok(acknowledge(&sent[0]))]);
     exchange.transport().cut = Some(20);
-    assert!(matches!(
-        exchange.apply(&ops(1)),
-        Err(Failure::Truncated(36))
-    ));
+    assert!(matches!(exchange.apply(&ops(1)), Err(Failure::Truncated(36))));
 }
 
 #[test]
@@ -181,10 +167,7 @@ fn exchange(
 fn ops(count: u16) -> Vec<Op> {
     let op = |port| {
         let key = ServiceKey::tcp(([10, 0, 0, 1], port).into());
-        Op::AddService(
-            key,
-            Service::plain(Scheduler::new("rr").unwrap(), Family::V4),
-        )
+        Op::AddService(key, Service::plain(Scheduler::new("rr").unwrap(), Family::V4))
     };
     (1..=count).map(op).collect()
 }

@@ -15,16 +15,9 @@ const GET_DEST: u8 = 8;
 
 #[test]
 fn an_expected_service_that_the_dump_missed_is_asked_for_by_key() {
-    let world = World {
-        exist: vec![key(1), key(2)],
-        dumped: vec![key(1)],
-        ..World::default()
-    };
+    let world = World { exist: vec![key(1), key(2)], dumped: vec![key(1)], ..World::default() };
     let (table, _) = world.dump(&[key(1), key(2), key(3)]);
-    assert_eq!(
-        table.services.keys().collect::<Vec<_>>(),
-        [&key(1), &key(2)]
-    );
+    assert_eq!(table.services.keys().collect::<Vec<_>>(), [&key(1), &key(2)]);
     let (table, _) = world.dump(&[]);
     assert_eq!(table.services.keys().collect::<Vec<_>>(), [&key(1)]);
 }
@@ -44,11 +37,7 @@ fn a_service_that_comes_twice_is_one() {
 
 #[test]
 fn a_service_that_vanished_meanwhile_is_not_taken_for_an_empty_one() {
-    let world = World {
-        exist: vec![key(1)],
-        dumped: vec![key(1), key(2)],
-        ..World::default()
-    };
+    let world = World { exist: vec![key(1)], dumped: vec![key(1), key(2)], ..World::default() };
     let (table, _) = world.dump(&[]);
     assert_eq!(table.services.keys().collect::<Vec<_>>(), [&key(1)]);
     assert!(table.services[&key(1)].destinations.is_empty());
@@ -62,10 +51,7 @@ fn a_list_keeps_the_order_of_the_kernel() {
         servers: vec![server(9), server(3)],
     };
     let list = world.kernel().list().unwrap();
-    assert_eq!(
-        list.iter().map(|it| it.key).collect::<Vec<_>>(),
-        [key(2), key(1)]
-    );
+    assert_eq!(list.iter().map(|it| it.key).collect::<Vec<_>>(), [key(2), key(1)]);
     let servers: Vec<_> = list[0].destinations.iter().map(|it| it.key).collect();
     assert_eq!(servers, [server(9), server(3)]);
 }
@@ -83,10 +69,7 @@ fn without_the_capability_the_error_says_so() {
     let error = Kernel::over(fake).unwrap().dump(&[]).unwrap_err();
     assert!(error.is_permission());
     let text = error.to_string();
-    assert!(
-        text.starts_with("read the services of IPVS: not permitted"),
-        "{text}"
-    );
+    assert!(text.starts_with("read the services of IPVS: not permitted"), "{text}");
     assert!(text.contains("CAP_NET_ADMIN"), "{text}");
 }
 
@@ -110,17 +93,10 @@ fn an_unknown_result_names_what_was_attempted() {
     let mut kernel = Kernel::over(fake).unwrap();
     let error = kernel.apply(&[Op::DeleteService(key(1))]).unwrap_err();
     let text = error.to_string();
-    assert!(
-        text.starts_with("delete service TCP 10.0.0.1:1: no reply"),
-        "{text}"
-    );
+    assert!(text.starts_with("delete service TCP 10.0.0.1:1: no reply"), "{text}");
 }
 
-const CONNECTIONS: Connections = Connections {
-    active: 3,
-    inactive: 2,
-    persistent: 1,
-};
+const CONNECTIONS: Connections = Connections { active: 3, inactive: 2, persistent: 1 };
 
 /// What the kernel shows at each question.
 #[derive(Clone, Default)]
@@ -179,11 +155,7 @@ impl World {
 /// Whether the request names that service.
 fn asks_for(request: &Sent, key: ServiceKey) -> bool {
     let mut bytes = Vec::new();
-    let envelope = crate::wire::request::Envelope {
-        family: fake::FAMILY,
-        flags: 0,
-        sequence: 0,
-    };
+    let envelope = crate::wire::request::Envelope { family: fake::FAMILY, flags: 0, sequence: 0 };
     Request::service(key).append(envelope, &mut bytes);
     // Behind the generic netlink header, which holds the command.
     request.body[4..] == bytes[20..]

@@ -40,9 +40,7 @@ fn errors(directory: &Path) -> String {
         Ok(checked) => panic!("accepted: {:?}", checked.config),
         Err(ConfigError(findings)) => {
             let lines: Vec<String> = findings.all.iter().map(ToString::to_string).collect();
-            lines
-                .join("\n")
-                .replace(&*directory.to_string_lossy(), "DIR")
+            lines.join("\n").replace(&*directory.to_string_lossy(), "DIR")
         }
     }
 }
@@ -50,10 +48,7 @@ fn errors(directory: &Path) -> String {
 #[test]
 fn included_files_are_read_in_the_order_of_patterns_and_names() {
     let directory = directory(&[
-        (
-            "pgvs.toml",
-            "include = [\"conf.d/*.toml\", \"last.toml\"]\n",
-        ),
+        ("pgvs.toml", "include = [\"conf.d/*.toml\", \"last.toml\"]\n"),
         ("last.toml", &service("z", "a", 9)),
         ("conf.d/20-b.toml", &service("y", "a", 8)),
         ("conf.d/10-a.toml", &(pool("a") + &service("x", "a", 7))),
@@ -63,37 +58,18 @@ fn included_files_are_read_in_the_order_of_patterns_and_names() {
     ]);
     let checked = load(&directory.path().join("pgvs.toml")).unwrap();
     assert_eq!(checked.findings.all, []);
-    let names: Vec<&str> = checked
-        .config
-        .services
-        .iter()
-        .map(|service| &*service.name)
-        .collect();
+    let names: Vec<&str> = checked.config.services.iter().map(|service| &*service.name).collect();
     assert_eq!(names, ["x", "y", "z"]);
 }
 
 #[test]
 fn a_service_may_name_a_pool_of_a_later_file() {
-    let directory = directory(&[
-        ("pgvs.toml", "include = [\"*.d/../b.toml\"]\n"),
-        ("b.toml", ""),
-    ]);
+    let directory = directory(&[("pgvs.toml", "include = [\"*.d/../b.toml\"]\n"), ("b.toml", "")]);
     assert!(errors(directory.path()).contains("not for directories"));
-    fs::write(
-        directory.path().join("pgvs.toml"),
-        "include = [\"a.toml\", \"b.toml\"]\n",
-    )
-    .unwrap();
+    fs::write(directory.path().join("pgvs.toml"), "include = [\"a.toml\", \"b.toml\"]\n").unwrap();
     fs::write(directory.path().join("a.toml"), service("x", "late", 7)).unwrap();
     fs::write(directory.path().join("b.toml"), pool("late")).unwrap();
-    assert_eq!(
-        load(&directory.path().join("pgvs.toml"))
-            .unwrap()
-            .config
-            .services
-            .len(),
-        1
-    );
+    assert_eq!(load(&directory.path().join("pgvs.toml")).unwrap().config.services.len(), 1);
 }
 
 #[test]
@@ -110,26 +86,14 @@ DIR/conf.d/b.toml:3:11: two services are at 127.0.0.1:7 (DIR/conf.d/a.toml:12:11
 
 #[test]
 fn a_pattern_without_a_file_is_a_warning_and_a_name_without_a_file_an_error() {
-    let directory = directory(&[(
-        "pgvs.toml",
-        &format!("include = [\"conf.d/*.toml\"]\n{GOOD}"),
-    )]);
+    let directory = directory(&[("pgvs.toml", &format!("include = [\"conf.d/*.toml\"]\n{GOOD}"))]);
     let checked = load(&directory.path().join("pgvs.toml")).unwrap();
-    let titles: Vec<&str> = checked
-        .findings
-        .all
-        .iter()
-        .map(|finding| &*finding.title)
-        .collect();
+    let titles: Vec<&str> = checked.findings.all.iter().map(|finding| &*finding.title).collect();
     assert!(
         titles[0].starts_with("no file is named ") && titles[0].ends_with("conf.d/*.toml"),
         "{titles:?}"
     );
-    fs::write(
-        directory.path().join("pgvs.toml"),
-        "include = [\"missing.toml\"]\n",
-    )
-    .unwrap();
+    fs::write(directory.path().join("pgvs.toml"), "include = [\"missing.toml\"]\n").unwrap();
     assert!(
         errors(directory.path())
             .starts_with("DIR/pgvs.toml:1:12: read DIR/missing.toml: no such file or directory")
@@ -163,19 +127,13 @@ fn only_the_main_file_speaks_for_the_director() {
     ] {
         let directory = directory(&[("pgvs.toml", "include = [\"a.toml\"]\n"), ("a.toml", text)]);
         let errors = errors(directory.path());
-        assert!(
-            errors.contains(&format!("{what} stands in an included file")),
-            "{errors}"
-        );
+        assert!(errors.contains(&format!("{what} stands in an included file")), "{errors}");
     }
 }
 
 #[test]
 fn a_file_that_includes_itself_is_refused_and_one_included_twice_is_read_once() {
-    let directory = directory(&[
-        ("pgvs.toml", "include = [\"*.toml\"]\n"),
-        ("a.toml", &pool("p")),
-    ]);
+    let directory = directory(&[("pgvs.toml", "include = [\"*.toml\"]\n"), ("a.toml", &pool("p"))]);
     assert!(errors(directory.path()).contains("the file includes itself as DIR/pgvs.toml"));
     fs::write(
         directory.path().join("pgvs.toml"),
@@ -183,14 +141,7 @@ fn a_file_that_includes_itself_is_refused_and_one_included_twice_is_read_once() 
     )
     .unwrap();
     symlink("a.toml", directory.path().join("b.toml")).unwrap();
-    assert_eq!(
-        load(&directory.path().join("pgvs.toml"))
-            .unwrap()
-            .config
-            .pools
-            .len(),
-        1
-    );
+    assert_eq!(load(&directory.path().join("pgvs.toml")).unwrap().config.pools.len(), 1);
 }
 
 #[test]
@@ -222,30 +173,20 @@ fn what_is_not_a_readable_file_is_one_clear_error() {
     assert!(refused("huge.toml").contains("longer than 1048576 bytes"));
     fs::write(at("full.toml"), "#".repeat(MAX_BYTES)).unwrap();
     assert!(load(&at("full.toml")).is_ok());
-    assert!(
-        load(Path::new("/dev/zero"))
-            .unwrap_err()
-            .line()
-            .contains("is not a regular file")
-    );
+    assert!(load(Path::new("/dev/zero")).unwrap_err().line().contains("is not a regular file"));
 }
 
 #[test]
 fn an_included_directory_or_loop_is_shown_at_its_include() {
-    let directory = directory(&[
-        ("pgvs.toml", "include = [\"conf.d/*.toml\"]\n"),
-        ("conf.d/d.toml/x", ""),
-    ]);
+    let directory =
+        directory(&[("pgvs.toml", "include = [\"conf.d/*.toml\"]\n"), ("conf.d/d.toml/x", "")]);
     symlink("l.toml", directory.path().join("conf.d/l.toml")).unwrap();
     let errors = errors(directory.path());
     assert!(
         errors.contains("DIR/pgvs.toml:1:12: read DIR/conf.d/d.toml: is a directory"),
         "{errors}"
     );
-    assert!(
-        errors.contains("DIR/pgvs.toml:1:12: read DIR/conf.d/l.toml: "),
-        "{errors}"
-    );
+    assert!(errors.contains("DIR/pgvs.toml:1:12: read DIR/conf.d/l.toml: "), "{errors}");
 }
 
 #[test]
@@ -304,28 +245,18 @@ fn a_services_address_that_is_not_on_this_host_is_said_once() {
         + &service("b", "p", 9).replace("127.0.0.1", "192.0.2.77");
     let directory = directory(&[("pgvs.toml", &text)]);
     let findings = load(&directory.path().join("pgvs.toml")).unwrap().findings;
-    let [only] = &*findings.all else {
-        panic!("one warning: {findings:?}")
-    };
-    assert!(
-        only.title
-            .starts_with("192.0.2.77 is not an address of this host")
-    );
+    let [only] = &*findings.all else { panic!("one warning: {findings:?}") };
+    assert!(only.title.starts_with("192.0.2.77 is not an address of this host"));
     assert_eq!(only.marks[0].line, 16);
 }
 
 #[test]
 fn the_examples_are_valid() {
-    let mut examples = vec![
-        repository("config/examples/split/pgvs.toml"),
-        repository("config/pgvs.toml"),
-    ];
+    let mut examples =
+        vec![repository("config/examples/split/pgvs.toml"), repository("config/pgvs.toml")];
     for entry in fs::read_dir(repository("config/examples")).unwrap() {
         let path = entry.unwrap().path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
+        if path.extension().is_some_and(|extension| extension == "toml") {
             examples.push(path);
         }
     }
@@ -335,10 +266,7 @@ fn the_examples_are_valid() {
         assert!(!checked.config.services.is_empty(), "{}", path.display());
         // Their addresses are not this machine's; nothing else is to be said of an example.
         for finding in checked.findings.all {
-            assert!(
-                finding.title.contains("is not an address of this host"),
-                "{finding}"
-            );
+            assert!(finding.title.contains("is not an address of this host"), "{finding}");
         }
     }
 }

@@ -71,19 +71,13 @@ fn good_with(old: &str, new: &str) -> String {
 
 /// [`GOOD`] with something before it: a setting of the director, or defaults.
 fn good_after(text: &str) -> String {
-    format!(
-        "{text}\n{}",
-        GOOD.replace("[director]\nname = \"lb1\"\n", "")
-    )
+    format!("{text}\n{}", GOOD.replace("[director]\nname = \"lb1\"\n", ""))
 }
 
 /// The configuration of a text that has no finding at all.
 fn accepted(text: &str) -> Config {
     let checked = check_text("t.toml", text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    assert_eq!(
-        checked.findings.render(pgvs::config::finding::Style::Plain),
-        ""
-    );
+    assert_eq!(checked.findings.render(pgvs::config::finding::Style::Plain), "");
     checked.config
 }
 
@@ -97,21 +91,15 @@ fn findings(text: &str) -> Vec<Finding> {
 
 /// Asserts that a text has exactly one error, with these words in its title and its help, underlining this.
 fn refuses(text: &str, underlined: &str, title: &str, help: &str) {
-    let errors: Vec<Finding> = findings(text)
-        .into_iter()
-        .filter(|finding| finding.severity == Severity::Error)
-        .collect();
-    let [error] = &*errors else {
-        panic!("one error wanted for {title:?}: {errors:#?}")
-    };
+    let errors: Vec<Finding> =
+        findings(text).into_iter().filter(|finding| finding.severity == Severity::Error).collect();
+    let [error] = &*errors else { panic!("one error wanted for {title:?}: {errors:#?}") };
     expect(error, text, underlined, title, help);
 }
 
 /// Asserts that a text is accepted with exactly one warning.
 fn warns(text: &str, underlined: &str, title: &str, help: &str) {
-    let findings = check_text("t.toml", text)
-        .unwrap_or_else(|error| panic!("{error}"))
-        .findings;
+    let findings = check_text("t.toml", text).unwrap_or_else(|error| panic!("{error}")).findings;
     let [warning] = &*findings.all else {
         panic!("one warning wanted for {title:?}: {findings:#?}")
     };
@@ -119,20 +107,13 @@ fn warns(text: &str, underlined: &str, title: &str, help: &str) {
 }
 
 fn expect(finding: &Finding, text: &str, underlined: &str, title: &str, help: &str) {
-    assert!(
-        finding.title.contains(title),
-        "{title:?} not in {:?}",
-        finding.title
-    );
+    assert!(finding.title.contains(title), "{title:?} not in {:?}", finding.title);
     let seen = finding.help.as_deref().unwrap_or_default();
     assert!(seen.contains(help), "{help:?} not in {seen:?}");
     let mark = finding.marks.first().expect("a place");
     let line = text.lines().nth(mark.line - 1).unwrap_or_default();
     let rest: String = line.chars().skip(mark.column - 1).collect();
-    assert!(
-        rest.starts_with(underlined),
-        "{underlined:?} is not what is underlined: {rest:?}"
-    );
+    assert!(rest.starts_with(underlined), "{underlined:?} is not what is underlined: {rest:?}");
 }
 
 /// A file of the repository.

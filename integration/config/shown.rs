@@ -7,10 +7,7 @@ use super::{findings, good_with};
 
 #[test]
 fn a_finding_underlines_the_text_and_says_what_to_do() {
-    let text = good_with(
-        "address = \"10.9.0.100:5432\"",
-        "address = \"10.9.0.100:0\"",
-    );
+    let text = good_with("address = \"10.9.0.100:5432\"", "address = \"10.9.0.100:0\"");
     let error = check_text("pgvs.toml", &text).unwrap_err();
     let expected = r#"error: 10.9.0.100:0: 0 is not a port
   --> pgvs.toml:29:11
@@ -43,11 +40,7 @@ fn two_places_are_both_shown() {
    |
    = help: rename one of them, or remove it"#;
     assert_eq!(error.to_string(), expected);
-    assert!(
-        error.line().contains("(pgvs.toml:10:8)"),
-        "{}",
-        error.line()
-    );
+    assert!(error.line().contains("(pgvs.toml:10:8)"), "{}", error.line());
 }
 
 #[test]
@@ -63,10 +56,7 @@ fn the_rest_of_a_long_line_is_left_out_and_its_column_kept() {
     let error = check_text("t.toml", &format!("[director]\n{text}")).unwrap_err();
     let shown = error.to_string();
     assert!(shown.contains("t.toml:2:5008"), "{shown}");
-    assert!(
-        shown.contains("name = \"a/b\"") && shown.len() < 1_000,
-        "{shown}"
-    );
+    assert!(shown.contains("name = \"a/b\"") && shown.len() < 1_000, "{shown}");
 }
 
 #[test]
@@ -83,10 +73,7 @@ fn a_hundred_errors_are_shown_and_the_rest_counted() {
         text += &format!("[[pool.server]]\nname = \"s{number}\"\naddress = \"nowhere\"\n");
     }
     let error = check_text("t.toml", &text).unwrap_err();
-    assert_eq!(
-        (error.0.errors, error.0.all.len(), error.0.hidden),
-        (5_000, 100, 4_900)
-    );
+    assert_eq!((error.0.errors, error.0.all.len(), error.0.hidden), (5_000, 100, 4_900));
     assert!(error.to_string().ends_with("and 4900 more of the kind"));
     assert!(error.line().ends_with("(and 4999 more errors)"));
 }
@@ -96,9 +83,6 @@ fn errors_come_first_and_each_in_the_files_order() {
     let text = good_with("\"wrr\"", "\"dh\"")
         .replace("\"pg1\"", "\"pg/1\"")
         .replace("\"lb1\"", "\"lb/1\"");
-    let lines: Vec<usize> = findings(&text)
-        .iter()
-        .map(|finding| finding.marks[0].line)
-        .collect();
+    let lines: Vec<usize> = findings(&text).iter().map(|finding| finding.marks[0].line).collect();
     assert_eq!(lines, [3, 10, 37]);
 }

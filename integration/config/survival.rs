@@ -1,6 +1,7 @@
 //! Nothing that can stand in a file makes the check panic, and nothing makes it slow.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use pgvs::config::finding::Style;
 use pgvs::config::sources::check_text;
@@ -62,11 +63,7 @@ fn all_ways_to_look_at(text: &str) {
         Ok(checked) => drop(checked.findings.render(Style::Terminal)),
         Err(error) => {
             assert!(error.0.errors > 0);
-            drop((
-                error.to_string(),
-                error.line(),
-                error.0.render(Style::Terminal),
-            ));
+            drop((error.to_string(), error.line(), error.0.render(Style::Terminal)));
         }
     }
 }
@@ -123,31 +120,34 @@ fn large() -> String {
     text
 }
 
-/// Debug builds are slow and machines are busy: the bound is far above what is needed (see the printed figure),
-/// and far below what comparing everything with everything takes.
+/// What this thread has cost so far: a busy machine must not fail a test.
+fn processor_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec.try_into().unwrap(), now.tv_nsec.try_into().unwrap())
+}
+
+/// The bound is far above what a debug build needs (see the printed figure), and far below what comparing everything
+/// with everything takes.
 #[test]
 fn ten_thousand_services_of_ten_servers_are_checked_at_once() {
     let text = large();
-    let start = std::time::Instant::now();
+    let start = processor_time();
     let config = super::accepted(&text);
-    let took = start.elapsed();
-    println!(
-        "10,000 services x 10 servers, {} bytes: checked in {took:?}",
-        text.len()
-    );
+    let took = processor_time() - start;
+    println!("10,000 services x 10 servers, {} bytes: checked in {took:?}", text.len());
     assert_eq!(config.services.len(), 10_000);
-    assert!(took.as_secs() < 30, "{took:?}");
+    assert!(took.as_secs() < 10, "{took:?}");
 }
 
 #[test]
 fn ten_thousand_services_of_an_unknown_pool_are_refused_at_once() {
     let text = large().replace("\npool = \"p", "\npool = \"q");
-    let start = std::time::Instant::now();
+    let start = processor_time();
     let error = check_text("t.toml", &text).unwrap_err();
     let shown = error.to_string();
-    let took = start.elapsed();
+    let took = processor_time() - start;
     println!("10,000 unknown pools: refused in {took:?}");
     assert_eq!(error.0.errors, 10_000);
     assert!(shown.len() < 100_000);
-    assert!(took.as_secs() < 30, "{took:?}");
+    assert!(took.as_secs() < 10, "{took:?}");
 }

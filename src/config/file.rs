@@ -294,9 +294,7 @@ mod tests {
             let key = line.split(" = ").next().unwrap_or_default();
             line.contains(" = ")
                 && !key.is_empty()
-                && key
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+                && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
         };
         let lines = EXAMPLE.lines().map(|line| match line.strip_prefix("# ") {
             Some(rest) if is_key(rest) => rest,
@@ -319,20 +317,15 @@ mod tests {
             }
         }
         // Keys of one pool or service that are shown where they are a default.
-        let shown_as_default = [
-            ("[pool.postgres]", "[defaults.postgres]"),
-            ("[[service]]", "[defaults.service]"),
-        ];
-        let headers: BTreeSet<&str> = text
-            .lines()
-            .filter_map(|line| line.split(&['#', ' '][..]).next())
-            .collect();
+        let shown_as_default =
+            [("[pool.postgres]", "[defaults.postgres]"), ("[[service]]", "[defaults.service]")];
+        let headers: BTreeSet<&str> =
+            text.lines().filter_map(|line| line.split(&['#', ' '][..]).next()).collect();
         for (table, keys) in tables() {
             for key in keys {
                 let stands = |table: &str| seen.contains(&(table.to_owned(), (*key).to_owned()));
-                let by_default = shown_as_default
-                    .iter()
-                    .any(|(own, default)| *own == table && stands(default));
+                let by_default =
+                    shown_as_default.iter().any(|(own, default)| *own == table && stands(default));
                 let is_table = tables().iter().any(|(table, _)| {
                     let name = table.trim_matches(['[', ']']).rsplit('.').next();
                     name == Some(*key) && headers.contains(table)
@@ -351,9 +344,8 @@ mod tests {
         let (head, rest) = EXAMPLE.split_once("[director]").expect("a director");
         let (_, tables) = rest.split_once("\n[[pool]]").expect("a pool");
         let bare = format!("{head}\n[[pool]]{tables}");
-        let bare = bare
-            .replace("\nweight = 100 ", "\n# ")
-            .replace("\nprobe = \"postgres\" ", "\n# ");
+        let bare =
+            bare.replace("\nweight = 100 ", "\n# ").replace("\nprobe = \"postgres\" ", "\n# ");
         let with = check_text("pgvs.toml", EXAMPLE).expect("the example is valid");
         let without =
             check_text("pgvs.toml", &bare).expect("the example without its defaults is valid");

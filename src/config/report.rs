@@ -28,11 +28,7 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) const fn new(file: usize, span: Range<usize>) -> Self {
-        Self {
-            file,
-            start: span.start,
-            end: span.end,
-        }
+        Self { file, start: span.start, end: span.end }
     }
 }
 
@@ -46,11 +42,7 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn new(title: impl Into<String>) -> Self {
-        Self {
-            title: title.into(),
-            marks: Vec::new(),
-            help: None,
-        }
+        Self { title: title.into(), marks: Vec::new(), help: None }
     }
 
     /// Underlines a place, with a few words beneath it; the first one is where the finding is.
@@ -119,13 +111,7 @@ impl Report {
     /// The findings with their lines cut out of the files, errors first, otherwise in the files' order.
     pub(super) fn finish(mut self, sources: &[Source]) -> Findings {
         self.drafts.sort_by_key(|(severity, draft)| {
-            (
-                *severity,
-                draft
-                    .marks
-                    .first()
-                    .map(|(place, _)| (place.file, place.start)),
-            )
+            (*severity, draft.marks.first().map(|(place, _)| (place.file, place.start)))
         });
         let kept = self.drafts.len();
         let all = self
@@ -146,10 +132,7 @@ impl Report {
             all,
             errors: self.errors,
             warnings: self.warnings,
-            hidden: self
-                .errors
-                .saturating_add(self.warnings)
-                .saturating_sub(kept),
+            hidden: self.errors.saturating_add(self.warnings).saturating_sub(kept),
         }
     }
 }
@@ -171,11 +154,7 @@ fn cut_out(sources: &[Source], place: Place, label: &str) -> Option<Mark> {
     let marked = rest.get(..marked_end)?.trim_end_matches('\r');
     let suffix = rest.get(marked_end..line_end)?.trim_end_matches('\r');
 
-    let cut = prefix
-        .char_indices()
-        .rev()
-        .nth(LINE - 1)
-        .map_or(0, |(at, _)| at);
+    let cut = prefix.char_indices().rev().nth(LINE - 1).map_or(0, |(at, _)| at);
     let mut excerpt = printable(prefix.get(cut..)?);
     let from = excerpt.len();
     excerpt.push_str(&printable(&first(marked, LINE)));
@@ -197,8 +176,5 @@ fn first(text: &str, chars: usize) -> String {
 
 /// The nearest place at or before a byte where a character begins, or the end.
 fn boundary(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len()))
-        .rev()
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(0)
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }

@@ -64,18 +64,12 @@ impl Check<'_> {
         let (header, file) = (Place::new(number, entry.span()), &entry.get_ref().0);
         let name = self.required_name(number, header, "pool", &file.name);
         let kind = self.probe_kind(number, file.probe.as_ref());
-        let servers = self.servers(
-            number,
-            header,
-            name.as_ref().map(|(name, _)| &**name),
-            &file.server,
-        );
+        let servers =
+            self.servers(number, header, name.as_ref().map(|(name, _)| &**name), &file.server);
         let probe = match (kind, &file.postgres) {
             (Some(Kind::Postgres), settings) => {
                 let none = file::Postgres::default();
-                let settings = settings
-                    .as_ref()
-                    .map_or(&none, |settings| &settings.get_ref().0);
+                let settings = settings.as_ref().map_or(&none, |settings| &settings.get_ref().0);
                 let probe = self.postgres(number, settings);
                 self.source_fits(number, settings, probe.source, &servers);
                 Probe::Postgres(Arc::new(probe))
@@ -90,11 +84,7 @@ impl Check<'_> {
             }
             (None, _) => Probe::None,
         };
-        let known = known(
-            name.as_ref().map_or(header, |(_, place)| *place),
-            kind,
-            &servers,
-        );
+        let known = known(name.as_ref().map_or(header, |(_, place)| *place), kind, &servers);
         if let Some((name, place)) = &name {
             match self.pools.get(name).map(|other| other.place) {
                 Some(other) => self.taken("pools", name, *place, other),
@@ -181,11 +171,7 @@ impl Check<'_> {
             }
             self.servers.entry(address).or_insert(address_at);
             servers.push(Placed {
-                server: Server {
-                    name: name.map_or("".into(), |(name, _)| name),
-                    address,
-                    weight,
-                },
+                server: Server { name: name.map_or("".into(), |(name, _)| name), address, weight },
                 address: address_at,
                 weight: weight_at,
             });
@@ -205,8 +191,7 @@ impl Check<'_> {
     ) -> Option<(SocketAddr, Place)> {
         let Some(written) = written(number, field.as_ref()) else {
             let draft = Draft::new("a server without an address").at(header, "no `address`");
-            self.report
-                .error(draft.help("give it one: address = \"10.8.0.11:5432\""));
+            self.report.error(draft.help("give it one: address = \"10.8.0.11:5432\""));
             return None;
         };
         address::socket(self.report, written).map(|address| (address, written.place))
@@ -215,17 +200,11 @@ impl Check<'_> {
     fn few_servers(&mut self, header: Place, pool: Option<&str>, servers: &[Placed]) {
         let pool = pool.unwrap_or("this one");
         if let [only] = servers {
-            let draft = Draft::new(format!(
-                "pool {pool} has one server: nothing to fail over to"
-            ))
-            .at(only.address, "the only one");
+            let draft = Draft::new(format!("pool {pool} has one server: nothing to fail over to"))
+                .at(only.address, "the only one");
             self.report.warning(draft);
         }
-        if !servers.is_empty()
-            && servers
-                .iter()
-                .all(|placed| !placed.server.weight.is_usable())
-        {
+        if !servers.is_empty() && servers.iter().all(|placed| !placed.server.weight.is_usable()) {
             let draft = Draft::new(format!(
                 "every server of pool {pool} has weight 0: none gets new connections"
             ))
@@ -260,17 +239,8 @@ fn known(place: Place, kind: Option<Kind>, servers: &[Placed]) -> Known {
         used: false,
     };
     let mut first: Option<(Weight, Place)> = None;
-    for Placed {
-        server,
-        address,
-        weight,
-    } in servers
-    {
-        let family = if server.address.is_ipv4() {
-            &mut known.v4
-        } else {
-            &mut known.v6
-        };
+    for Placed { server, address, weight } in servers {
+        let family = if server.address.is_ipv4() { &mut known.v4 } else { &mut known.v6 };
         family.get_or_insert(*address);
         known.ports.entry(server.address.port()).or_insert(*address);
         match first {

@@ -96,11 +96,10 @@ impl Check<'_> {
                 words(probe.suspect_after),
                 words(probe.pulse)
             ));
-            self.report
-                .error(draft.at(at.place, "too close").help(format!(
-                    "suspect_after = \"{}\" or more; one late answer is no evidence",
-                    words(probe.pulse.saturating_mul(2))
-                )));
+            self.report.error(draft.at(at.place, "too close").help(format!(
+                "suspect_after = \"{}\" or more; one late answer is no evidence",
+                words(probe.pulse.saturating_mul(2))
+            )));
         }
         if probe.lost_after <= probe.suspect_after
             && let Some(at) = lost.or(suspect)
@@ -111,9 +110,7 @@ impl Check<'_> {
                 words(probe.suspect_after)
             ));
             self.report.error(
-                draft
-                    .at(at.place, "too close")
-                    .help("a server is suspected before it is lost"),
+                draft.at(at.place, "too close").help("a server is suspected before it is lost"),
             );
         }
     }
@@ -122,15 +119,13 @@ impl Check<'_> {
         let text = value::text(self.report, written)?;
         let Some(path) = self.sources.beside(written.place.file, text) else {
             let draft = Draft::new("an empty path").at(written.place, "not a path");
-            self.report
-                .error(draft.help("leave the key out where no password is needed"));
+            self.report.error(draft.help("leave the key out where no password is needed"));
             return None;
         };
         if text.starts_with('~') {
             let draft = Draft::new("`~` is not looked up: a daemon has no home")
                 .at(written.place, "not a path");
-            self.report
-                .error(draft.help("write the whole path, or one relative to this file"));
+            self.report.error(draft.help("write the whole path, or one relative to this file"));
         } else if let Some(error) = self.host.password_files.get(&path) {
             let draft = Draft::new(error.to_string()).at(written.place, "cannot be used");
             self.report.error(draft.help(error.help()));
@@ -162,18 +157,14 @@ impl Check<'_> {
         let (Some(source), Some(written)) = (source, written) else {
             return;
         };
-        let other = servers
-            .iter()
-            .find(|placed| placed.server.address.is_ipv4() != source.is_ipv4());
+        let other =
+            servers.iter().find(|placed| placed.server.address.is_ipv4() != source.is_ipv4());
         if let Some(other) = other {
-            let draft = Draft::new(format!(
-                "{} cannot be probed from {source}",
-                other.server.address
-            ))
-            .at(written.place, "one family")
-            .at(other.address, "the other");
-            self.report
-                .error(draft.help("leave `source` out, or make a pool of each family"));
+            let draft =
+                Draft::new(format!("{} cannot be probed from {source}", other.server.address))
+                    .at(written.place, "one family")
+                    .at(other.address, "the other");
+            self.report.error(draft.help("leave `source` out, or make a pool of each family"));
         }
     }
 }

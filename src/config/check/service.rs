@@ -50,22 +50,16 @@ impl Check<'_> {
         let target = self.target(number, header, file, pool.as_deref());
         let scheduler = self.scheduler(number, &file.scheduler, pool.as_deref(), target);
         let (address, address_at) = address?;
-        let key = ServiceKey::Address {
-            protocol: protocol.unwrap_or(Protocol::TCP),
-            address,
-        };
+        let key = ServiceKey::Address { protocol: protocol.unwrap_or(Protocol::TCP), address };
         if let Some(other) = keys.insert(key, address_at) {
             let draft = Draft::new(format!("two services are at {address}"))
                 .at(address_at, "this one")
                 .at(other, "and this one");
-            self.report
-                .error(draft.help("give one of them an address or a port of its own"));
+            self.report.error(draft.help("give one of them an address or a port of its own"));
         }
         if let Some(known) = pool.as_ref().and_then(|pool| self.pools.get(pool)) {
             let problem = unreachable_server(address, address_at, forwarding, known);
-            problem
-                .into_iter()
-                .for_each(|draft| self.report.error(draft));
+            problem.into_iter().for_each(|draft| self.report.error(draft));
         }
         let (scheduler, flags) = scheduler?;
         let mut service = Service::plain(scheduler, Family::of(address.ip()));
@@ -102,8 +96,7 @@ impl Check<'_> {
     ) -> Option<(SocketAddr, Place)> {
         let Some(written) = written(number, field.as_ref()) else {
             let draft = Draft::new("a service without an address").at(header, "no `address`");
-            self.report
-                .error(draft.help("give it one: address = \"10.9.0.100:5432\""));
+            self.report.error(draft.help("give it one: address = \"10.9.0.100:5432\""));
             return None;
         };
         let address = address::socket(self.report, written)?;
@@ -111,8 +104,7 @@ impl Check<'_> {
             let draft = Draft::new(format!("{address} is both a service and a server"))
                 .at(written.place, "the service")
                 .at(*server, "the server");
-            self.report
-                .error(draft.help("a service needs an address that no server has"));
+            self.report.error(draft.help("a service needs an address that no server has"));
         }
         if self.host.absent.contains(&address.ip()) {
             self.absent.entry(address.ip()).or_insert(written.place);
@@ -123,8 +115,7 @@ impl Check<'_> {
     fn service_pool(&mut self, number: usize, header: Place, field: &Field) -> Option<Box<str>> {
         let Some(written) = written(number, field.as_ref()) else {
             let draft = Draft::new("a service without a pool").at(header, "no `pool`");
-            self.report
-                .error(draft.help("name its servers: pool = \"...\""));
+            self.report.error(draft.help("name its servers: pool = \"...\""));
             return None;
         };
         let name = value::text(self.report, written)?;
@@ -165,9 +156,8 @@ impl Check<'_> {
             }
             return Some(Target::Any);
         };
-        let roleless = known
-            .filter(|known| known.knows_roles == Some(false))
-            .map(|known| known.place);
+        let roleless =
+            known.filter(|known| known.knows_roles == Some(false)).map(|known| known.place);
         let target = value::choice(self.report, written, &TARGETS)?;
         if let (Some(pool), Target::Primary | Target::Standby | Target::PreferStandby) =
             (roleless, target)
@@ -197,9 +187,7 @@ impl Check<'_> {
         if target != Some(Target::Primary) {
             let known = pool.and_then(|pool| self.pools.get(pool));
             let surprise = surprise(name, habit, written, known);
-            surprise
-                .into_iter()
-                .for_each(|draft| self.report.warning(draft));
+            surprise.into_iter().for_each(|draft| self.report.warning(draft));
         }
         let flags = match habit {
             // Without it clients of a quiesced server are refused.
@@ -221,12 +209,7 @@ impl Check<'_> {
 
     fn drain_timeout(&mut self, number: usize, own: &Field) -> Duration {
         let written = either(number, own, &self.defaults.service.0.drain_timeout);
-        value::duration(
-            self.report,
-            written,
-            Duration::ZERO..=DAY,
-            Duration::from_secs(300),
-        )
+        value::duration(self.report, written, Duration::ZERO..=DAY, Duration::from_secs(300))
     }
 
     /// Clients reach a service only where its address is the director's own; said once for each address.
@@ -251,11 +234,9 @@ fn surprise(
 ) -> Option<Draft> {
     match (habit, known.and_then(|known| known.differing)) {
         (Habit::ByDestination, _) => Some(
-            Draft::new(format!(
-                "scheduler {name} chooses by the address that clients ask for"
-            ))
-            .at(written.place, "the same for all clients")
-            .help("it is made for caches; write wlc, or sh to keep a client at its server"),
+            Draft::new(format!("scheduler {name} chooses by the address that clients ask for"))
+                .at(written.place, "the same for all clients")
+                .help("it is made for caches; write wlc, or sh to keep a client at its server"),
         ),
         (Habit::Ignores, Some((one, other))) => Some(
             Draft::new(format!("scheduler {name} ignores weights"))
@@ -275,11 +256,7 @@ fn unreachable_server(
     forwarding: Forwarding,
     known: &Known,
 ) -> Option<Draft> {
-    let other_family = if service.is_ipv4() {
-        known.v6
-    } else {
-        known.v4
-    };
+    let other_family = if service.is_ipv4() { known.v6 } else { known.v4 };
     let rewrites_ports = matches!(forwarding, Forwarding::Masquerade);
     // The kernel carries the other family in tunnels only.
     if let (Some(server), false) = (other_family, matches!(forwarding, Forwarding::Tunnel)) {
@@ -292,10 +269,7 @@ fn unreachable_server(
             .help("make a pool and a service of each family"),
         );
     }
-    let other_port = known
-        .ports
-        .iter()
-        .find(|(port, _)| **port != service.port());
+    let other_port = known.ports.iter().find(|(port, _)| **port != service.port());
     match other_port {
         Some((port, server)) if !rewrites_ports => Some(
             Draft::new(format!(

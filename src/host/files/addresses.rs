@@ -116,10 +116,7 @@ mod tests {
     #[test]
     fn loopback_is_local_and_a_documentation_address_is_not() {
         // 127.1.2.3 is in no list of addresses: all of 127.0.0.0/8 is a local route.
-        let local: [IpAddr; 2] = [
-            Ipv4Addr::LOCALHOST.into(),
-            Ipv4Addr::new(127, 1, 2, 3).into(),
-        ];
+        let local: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv4Addr::new(127, 1, 2, 3).into()];
         let foreign: IpAddr = Ipv4Addr::new(192, 0, 2, 77).into();
         let asked = BTreeSet::from_iter(local.into_iter().chain([foreign]));
         assert_eq!(absent(&asked), BTreeSet::from([foreign]));
@@ -127,11 +124,7 @@ mod tests {
 
     #[test]
     fn the_kernels_list_holds_the_loopback_address() {
-        assert!(
-            assigned()
-                .unwrap()
-                .contains(&IpAddr::from(Ipv4Addr::LOCALHOST))
-        );
+        assert!(assigned().unwrap().contains(&IpAddr::from(Ipv4Addr::LOCALHOST)));
     }
 
     #[test]
@@ -151,16 +144,10 @@ mod tests {
         reply.extend(done);
         let mut addresses = BTreeSet::new();
         assert!(read_all(&reply, &mut addresses).unwrap());
-        assert_eq!(
-            addresses,
-            BTreeSet::from([IpAddr::from(Ipv4Addr::LOCALHOST)])
-        );
+        assert_eq!(addresses, BTreeSet::from([IpAddr::from(Ipv4Addr::LOCALHOST)]));
         for end in 0..reply.len() {
             let mut addresses = BTreeSet::new();
-            assert!(
-                !matches!(read_all(&reply[..end], &mut addresses), Ok(true)),
-                "{end}"
-            );
+            assert!(!matches!(read_all(&reply[..end], &mut addresses), Ok(true)), "{end}");
         }
     }
 }

@@ -42,22 +42,12 @@ pub fn read(path: &Path) -> Result<Password, PasswordFileError> {
     }
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(PasswordFileError::Exposed {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(PasswordFileError::Exposed { path: path.to_owned(), mode });
     }
     let mut bytes = Vec::new();
-    let limit = u64::try_from(MAX_BYTES)
-        .unwrap_or(u64::MAX)
-        .saturating_add(2);
-    file.take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    let line = bytes
-        .split(|byte| *byte == b'\n')
-        .next()
-        .unwrap_or_default();
+    let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(2);
+    file.take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     match std::str::from_utf8(line) {
         Ok(text) if (1..=MAX_BYTES).contains(&text.len()) && !text.contains('\0') => {
@@ -94,13 +84,7 @@ mod tests {
         for mode in [0o640, 0o604, 0o620, 0o644] {
             let (_directory, path) = file(b"s3cret\n", mode);
             let error = read(&path).unwrap_err();
-            assert_eq!(
-                error,
-                PasswordFileError::Exposed {
-                    path: path.clone(),
-                    mode
-                }
-            );
+            assert_eq!(error, PasswordFileError::Exposed { path: path.clone(), mode });
             assert_eq!(error.help(), format!("chmod 600 {}", path.display()));
         }
     }
@@ -109,10 +93,7 @@ mod tests {
     fn a_file_without_a_password_is_refused() {
         for contents in [&b""[..], b"\nx", b"\xff\n", b"a\0b\n", &[b'x'; 8193]] {
             let (_directory, path) = file(contents, 0o600);
-            assert_eq!(
-                read(&path),
-                Err(PasswordFileError::NoPassword(path.clone()))
-            );
+            assert_eq!(read(&path), Err(PasswordFileError::NoPassword(path.clone())));
         }
     }
 
@@ -121,17 +102,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("missing");
         let error = read(&missing).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .ends_with("missing: no such file or directory"),
-            "{error}"
-        );
+        assert!(error.to_string().ends_with("missing: no such file or directory"), "{error}");
         let path = directory.path();
-        assert_eq!(
-            read(path),
-            Err(PasswordFileError::NotAFile(path.to_owned()))
-        );
+        assert_eq!(read(path), Err(PasswordFileError::NotAFile(path.to_owned())));
     }
 
     #[test]

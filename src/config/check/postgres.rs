@@ -127,8 +127,11 @@ impl Check<'_> {
                 .at(written.place, "not a path");
             self.report.error(draft.help("write the whole path, or one relative to this file"));
         } else if let Some(error) = self.host.password_files.get(&path) {
-            let draft = Draft::new(error.to_string()).at(written.place, "cannot be used");
-            self.report.error(draft.help(error.help()));
+            let draft = Draft::new(&**error).at(written.place, "cannot be used");
+            self.report.error(draft.help(format!(
+                "only the user that runs pgvs may read it: chmod 600 {}",
+                path.display()
+            )));
         }
         Some(path)
     }

@@ -47,6 +47,12 @@ pub enum DecodeError {
         value: String,
     },
     /// The message is no netlink message, or is cut short.
-    #[error("malformed netlink message: {0}")]
-    Malformed(#[from] core::DecodeError),
+    #[error("a message that is not understood: {0}")]
+    Malformed(core::DecodeError),
+}
+
+impl From<core::DecodeError> for DecodeError {
+    fn from(error: core::DecodeError) -> Self {
+        Self::Malformed(error)
+    }
 }

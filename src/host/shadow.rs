@@ -53,7 +53,7 @@ impl Shadow {
             Job::Dump { .. } => Answer::Dumped(Ok((self.table(), Counters::new()))),
             Job::Check => {
                 Answer::Checked(ProcTable::parse(&render(&self.locked())).map_err(|source| {
-                    KernelError::ProcLine { path: "the table in memory", source }
+                    KernelError::ProcLine { path: "the table in memory", cause: source }
                 }))
             }
             Job::Apply(ops) => {

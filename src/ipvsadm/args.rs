@@ -56,19 +56,11 @@ struct Known {
 }
 
 const fn command(short: Option<char>, long: &'static str) -> Known {
-    Known {
-        short,
-        long,
-        kind: Kind::Command,
-    }
+    Known { short, long, kind: Kind::Command }
 }
 
 const fn option(short: Option<char>, long: &'static str) -> Known {
-    Known {
-        short,
-        long,
-        kind: Kind::Option,
-    }
+    Known { short, long, kind: Kind::Option }
 }
 
 const LIST: Known = command(Some('L'), "list");
@@ -207,14 +199,7 @@ mod tests {
 
     #[test]
     fn the_list_may_be_written_in_every_way_that_ipvsadm_takes() {
-        for line in [
-            "-Ln",
-            "-ln",
-            "-L -n",
-            "-l --numeric",
-            "--list -n",
-            "--list --numeric",
-        ] {
+        for line in ["-Ln", "-ln", "-L -n", "-l --numeric", "--list -n", "--list --numeric"] {
             assert_eq!(parsed(line), Ok(Command::List), "{line}");
         }
     }
@@ -223,10 +208,7 @@ mod tests {
     fn names_are_refused_in_one_line_that_says_what_to_add() {
         for line in ["-L", "-l", "--list", ""] {
             let error = parsed(line).unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                "listing with names is not built yet; add -n"
-            );
+            assert_eq!(error.to_string(), "listing with names is not built yet; add -n");
         }
     }
 
@@ -243,11 +225,7 @@ mod tests {
             ("-Lnc", "-c"),
             ("-L --timeout", "--timeout"),
         ] {
-            assert_eq!(
-                parsed(line),
-                Err(UsageError::NotYet(option.into())),
-                "{line}"
-            );
+            assert_eq!(parsed(line), Err(UsageError::NotYet(option.into())), "{line}");
         }
     }
 
@@ -261,10 +239,7 @@ mod tests {
 
     #[test]
     fn an_option_that_ipvsadm_does_not_have_is_unknown() {
-        assert_eq!(
-            parsed("--lists"),
-            Err(UsageError::Unknown("--lists".into()))
-        );
+        assert_eq!(parsed("--lists"), Err(UsageError::Unknown("--lists".into())));
         assert_eq!(parsed("-LnQ"), Err(UsageError::Unknown("-Q".into())));
     }
 

@@ -21,11 +21,7 @@ fn write_list(
     info: IpvsInfo,
     services: &[ListedService],
 ) -> Result<(), fmt::Error> {
-    writeln!(
-        text,
-        "IP Virtual Server version {} (size={})",
-        info.version, info.table_size
-    )?;
+    writeln!(text, "IP Virtual Server version {} (size={})", info.version, info.table_size)?;
     text.push_str("Prot LocalAddress:Port Scheduler Flags\n");
     text.push_str("  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n");
     for listed in sort::sorted(services) {
@@ -40,9 +36,8 @@ fn write_list(
 fn write_service(text: &mut String, key: ServiceKey, service: &Service) -> Result<(), fmt::Error> {
     let scheduler = service.scheduler.as_str();
     write!(text, "{} {scheduler}", names::service(key))?;
-    let flags = names::scheduler_flags(scheduler, service.flags);
-    if !flags.is_empty() {
-        write!(text, " ({flags})")?;
+    if let Some(flags) = names::scheduler_flags(scheduler, service.flags) {
+        write!(text, " {flags}")?;
     }
     if service.flags.contains(ServiceFlags::PERSISTENT) {
         write!(text, " persistent {}", service.timeout)?;

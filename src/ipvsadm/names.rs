@@ -18,14 +18,10 @@ pub(super) fn service(key: ServiceKey) -> String {
             cut(name, Family::of(address.ip()), SERVICE_WIDTH)
         }
         // ipvsadm prints the mark as a signed number.
-        ServiceKey::FwMark {
-            family: Family::V4,
-            mark,
-        } => format!("FWM  {}", mark.cast_signed()),
-        ServiceKey::FwMark {
-            family: Family::V6,
-            mark,
-        } => format!("FWM  {} IPv6", mark.cast_signed()),
+        ServiceKey::FwMark { family: Family::V4, mark } => format!("FWM  {}", mark.cast_signed()),
+        ServiceKey::FwMark { family: Family::V6, mark } => {
+            format!("FWM  {} IPv6", mark.cast_signed())
+        }
     }
 }
 
@@ -45,23 +41,19 @@ pub(super) const fn forwarding(forwarding: Forwarding) -> &'static str {
     }
 }
 
-/// The scheduler's flags, separated by commas; empty without any.
-pub(super) fn scheduler_flags(scheduler: &str, flags: ServiceFlags) -> String {
-    let names = match scheduler {
-        "sh" => ["sh-fallback", "sh-port", "flag-3"],
-        "mh" => ["mh-fallback", "mh-port", "flag-3"],
-        _ => ["flag-1", "flag-2", "flag-3"],
+/// The scheduler's flags in parentheses; `None` without any. `sh` and `mh` have no name for the third, so that
+/// the parentheses may be empty.
+pub(super) fn scheduler_flags(scheduler: &str, flags: ServiceFlags) -> Option<String> {
+    let names: &[&str] = match scheduler {
+        "sh" => &["sh-fallback", "sh-port"],
+        "mh" => &["mh-fallback", "mh-port"],
+        _ => &["flag-1", "flag-2", "flag-3"],
     };
-    let bits = [
-        ServiceFlags::SCHED_1,
-        ServiceFlags::SCHED_2,
-        ServiceFlags::SCHED_3,
-    ];
-    let set = bits
-        .iter()
-        .zip(names)
-        .filter(|(bit, _)| flags.contains(**bit));
-    set.map(|(_, name)| name).collect::<Vec<_>>().join(",")
+    let bits = [ServiceFlags::SCHED_1, ServiceFlags::SCHED_2, ServiceFlags::SCHED_3];
+    let is_any = bits.iter().any(|bit| flags.contains(*bit));
+    let set = bits.iter().zip(names).filter(|(bit, _)| flags.contains(**bit));
+    let names: Vec<_> = set.map(|(_, name)| *name).collect();
+    is_any.then(|| format!("({})", names.join(",")))
 }
 
 const fn protocol(protocol: Protocol) -> &'static str {
@@ -127,19 +119,19 @@ mod tests {
 
     #[test]
     fn a_protocol_without_a_name_is_a_question_mark() {
-        let key = ServiceKey::Address {
-            protocol: Protocol(50),
-            address: "10.0.0.1:0".parse().unwrap(),
-        };
+        let key =
+            ServiceKey::Address { protocol: Protocol(50), address: "10.0.0.1:0".parse().unwrap() };
         assert_eq!(service(key), "?    10.0.0.1:0");
     }
 
     #[test]
     fn flags_have_the_names_of_their_scheduler() {
-        let all = ServiceFlags(0x38);
-        assert_eq!(scheduler_flags("sh", all), "sh-fallback,sh-port,flag-3");
-        assert_eq!(scheduler_flags("mh", ServiceFlags::SCHED_2), "mh-port");
-        assert_eq!(scheduler_flags("wlc", all), "flag-1,flag-2,flag-3");
-        assert_eq!(scheduler_flags("wlc", ServiceFlags::PERSISTENT), "");
+        let shown = |scheduler, bits| scheduler_flags(scheduler, ServiceFlags(bits));
+        assert_eq!(shown("sh", 0x38).as_deref(), Some("(sh-fallback,sh-port)"));
+        assert_eq!(shown("mh", 0x10).as_deref(), Some("(mh-port)"));
+        assert_eq!(shown("wlc", 0x38).as_deref(), Some("(flag-1,flag-2,flag-3)"));
+        // Seen in ipvsadm 1.31: the third flag has no name there.
+        assert_eq!(shown("mh", 0x20).as_deref(), Some("()"));
+        assert_eq!(shown("wlc", 0x1), None);
     }
 }

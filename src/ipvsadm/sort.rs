@@ -93,11 +93,7 @@ fn merge_sort<T>(mut items: Vec<T>, compare: &impl Fn(&T, &T) -> i32) -> Vec<T> 
     let mut right = merge_sort(right, compare).into_iter().peekable();
     let mut merged = Vec::with_capacity(left.len() + right.len());
     while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
-        let next = if compare(a, b) <= 0 {
-            &mut left
-        } else {
-            &mut right
-        };
+        let next = if compare(a, b) <= 0 { &mut left } else { &mut right };
         merged.extend(next.next());
     }
     merged.extend(left);

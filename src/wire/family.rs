@@ -64,7 +64,7 @@ mod tests {
             &[8, 0, 200, 0, 1, 2, 3, 4],
             &[6, 0, 1, 0, 28, 0, 0, 0],
         ];
-        let read: Vec<_> = messages::<FamilyReply>(&bytes.concat())
+        let read: Vec<_> = messages::<FamilyReply>(&bytes.concat(), |_| true)
             .map(|message| message.unwrap().payload)
             .collect();
         assert_eq!(read, [Payload::Reply(FamilyReply(28))]);

@@ -3,6 +3,8 @@
 mod crash;
 mod drift;
 mod errors;
+mod kernel_tables;
+mod kernel_traps;
 mod latency;
 mod operator;
 mod prober;
@@ -28,6 +30,8 @@ pub(crate) struct Scenario {
 
 /// All of them: first those that need no cluster, then those that leave it as it was, last those that do not.
 pub(crate) const ALL: &[&[Scenario]] = &[
+    kernel_traps::SCENARIOS,
+    kernel_tables::SCENARIOS,
     errors::SCENARIOS,
     scale::SCENARIOS,
     roles::SCENARIOS,

@@ -109,11 +109,15 @@ pub(crate) fn by_neli() -> Result<Table> {
     })
 }
 
-type Nest = Nlattr<Top, Buffer>;
+pub(crate) type Nest = Nlattr<Top, Buffer>;
 
 /// One dump: the nests that came.
-fn dump(router: &NlRouter, family: u16, ask: Ask, service: Option<&[u8]>) -> Result<Vec<Nest>> {
-    let wanted = if ask == Ask::GetService { Top::Service } else { Top::Destination };
+pub(crate) fn dump(router: &NlRouter, family: u16, ask: Ask, service: Option<&[u8]>) -> Result<Vec<Nest>> {
+    let wanted = if ask == Ask::GetService {
+        Top::Service
+    } else {
+        Top::Destination
+    };
     let mut attributes = GenlBuffer::<Top, Buffer>::new();
     if let Some(bytes) = service {
         attributes.push(nest(Top::Service, bytes)?);
@@ -195,7 +199,7 @@ fn read_destination(nest: &Nest) -> Result<(SocketAddr, Destination)> {
     Ok((address, destination))
 }
 
-fn ip(family: u16, bytes: [u8; 16]) -> IpAddr {
+pub(crate) fn ip(family: u16, bytes: [u8; 16]) -> IpAddr {
     let [a, b, c, d, ..] = bytes;
     if family == 10 {
         IpAddr::V6(Ipv6Addr::from(bytes))
@@ -204,14 +208,14 @@ fn ip(family: u16, bytes: [u8; 16]) -> IpAddr {
     }
 }
 
-fn sized<const N: usize>(bytes: Option<&[u8]>, name: &str) -> Result<[u8; N]> {
+pub(crate) fn sized<const N: usize>(bytes: Option<&[u8]>, name: &str) -> Result<[u8; N]> {
     let bytes = bytes.with_context(|| format!("attribute {name} is missing"))?;
     <[u8; N]>::try_from(bytes)
         .with_context(|| format!("attribute {name} has {} bytes", bytes.len()))
 }
 
 /// One attribute in bytes: u16 length with its own 4 bytes, u16 type, padding to 4.
-fn raw(kind: Svc, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn raw(kind: Svc, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(payload.len() + 4).unwrap_or(u16::MAX);
     let mut bytes = [length.to_ne_bytes(), u16::from(kind).to_ne_bytes()].concat();
     bytes.extend_from_slice(payload);
@@ -233,6 +237,6 @@ fn nest(kind: Top, bytes: &[u8]) -> Result<Nlattr<Top, Buffer>> {
         .map_err(words("build an attribute"))
 }
 
-fn words<E: Debug>(what: &'static str) -> impl FnOnce(E) -> anyhow::Error {
+pub(crate) fn words<E: Debug>(what: &'static str) -> impl FnOnce(E) -> anyhow::Error {
     move |error| anyhow!("neli: {what}: {error:?}")
 }

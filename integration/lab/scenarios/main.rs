@@ -8,6 +8,7 @@
 mod client;
 mod cluster;
 mod demo;
+mod full;
 mod groups;
 mod kernel;
 mod lab;
@@ -15,6 +16,7 @@ mod net;
 mod observe;
 mod pgvs;
 mod postgres;
+mod random;
 mod session;
 mod stage;
 mod table;

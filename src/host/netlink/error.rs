@@ -7,6 +7,8 @@ use crate::wire::proc::ProcError;
 use crate::wire::{DecodeError, refusal};
 
 /// What went wrong between us and the kernel as a whole; that single changes are refused is no such error.
+///
+/// Each text is complete with its cause, so that nothing is printed twice.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
     /// The module is not there.
@@ -15,12 +17,12 @@ pub enum KernelError {
     )]
     NoIpvs,
     /// The socket could not be made or used.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {cause}")]
     Socket {
         /// What was attempted.
         doing: &'static str,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A request that is not a change was refused.
     #[error("{doing}: {} ({errno})", refusal::words(*errno))]
@@ -57,12 +59,12 @@ pub enum KernelError {
         length: usize,
     },
     /// A reply could not be read.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {cause}")]
     Decode {
         /// What was attempted.
         doing: String,
         /// Why not.
-        source: DecodeError,
+        cause: DecodeError,
     },
     /// The kernel replied with something else than was asked for.
     #[error("{doing}: the kernel replied with something else")]
@@ -71,20 +73,20 @@ pub enum KernelError {
         doing: String,
     },
     /// /proc/net/ip_vs could not be read.
-    #[error("read {path}: {source}")]
+    #[error("read {path}: {cause}")]
     Proc {
         /// The file.
         path: &'static str,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// /proc/net/ip_vs was not understood.
-    #[error("read {path}: {source}")]
+    #[error("read {path}: {cause}")]
     ProcLine {
         /// The file.
         path: &'static str,
         /// Which line.
-        source: ProcError,
+        cause: ProcError,
     },
 }
 
@@ -93,8 +95,8 @@ impl KernelError {
     pub fn is_permission(&self) -> bool {
         match self {
             Self::Refused { errno, .. } => *errno == Errno::EPERM,
-            Self::Socket { source, .. } | Self::Proc { source, .. } => {
-                source.kind() == io::ErrorKind::PermissionDenied
+            Self::Socket { cause, .. } | Self::Proc { cause, .. } => {
+                cause.kind() == io::ErrorKind::PermissionDenied
             }
             Self::NoIpvs
             | Self::RepliesLost { .. }

@@ -56,8 +56,8 @@ impl Failure {
             Self::Lost => KernelError::RepliesLost { doing },
             Self::Silent => KernelError::Silent { doing },
             Self::Truncated(length) => KernelError::Truncated { doing, length },
-            Self::Decode(source) => KernelError::Decode { doing, source },
-            Self::Socket(source) => KernelError::Socket { doing: "use the netlink socket", source },
+            Self::Decode(cause) => KernelError::Decode { doing, cause },
+            Self::Socket(cause) => KernelError::Socket { doing: "use the netlink socket", cause },
         }
     }
 }
@@ -91,11 +91,9 @@ impl<T: Transport> Exchange<T> {
         self.again_if_reloaded(|this| {
             let sequence = this.send(request.clone(), NLM_F_REQUEST | NLM_F_ACK)?;
             let mut reply = None;
-            this.read(|message: Message<Reply>| {
-                if message.sequence != sequence {
-                    return ControlFlow::Continue(());
-                }
-                match message.payload {
+            this.read(
+                |it| it == sequence,
+                |message: Message<Reply>| match message.payload {
                     Payload::Reply(one) => {
                         reply = Some(one);
                         ControlFlow::Continue(())
@@ -103,8 +101,8 @@ impl<T: Transport> Exchange<T> {
                     Payload::Refused(errno) => ControlFlow::Break(Err(Failure::Refused(errno))),
                     Payload::Acknowledged | Payload::Done => ControlFlow::Break(Ok(())),
                     Payload::Noop => ControlFlow::Continue(()),
-                }
-            })?;
+                },
+            )?;
             Ok(reply)
         })
     }
@@ -121,11 +119,9 @@ impl<T: Transport> Exchange<T> {
     fn dump_once(&mut self, request: &Request) -> Result<Vec<Reply>, Failure> {
         let sequence = self.send(request.clone(), NLM_F_REQUEST | NLM_F_DUMP)?;
         let mut replies = Vec::new();
-        self.read(|message: Message<Reply>| {
-            if message.sequence != sequence {
-                return ControlFlow::Continue(());
-            }
-            match message.payload {
+        self.read(
+            |it| it == sequence,
+            |message: Message<Reply>| match message.payload {
                 Payload::Reply(one) => {
                     replies.push(one);
                     ControlFlow::Continue(())
@@ -133,8 +129,8 @@ impl<T: Transport> Exchange<T> {
                 Payload::Refused(errno) => ControlFlow::Break(Err(Failure::Refused(errno))),
                 Payload::Done => ControlFlow::Break(Ok(())),
                 Payload::Acknowledged | Payload::Noop => ControlFlow::Continue(()),
-            }
-        })?;
+            },
+        )?;
         Ok(replies)
     }
 
@@ -178,19 +174,19 @@ impl<T: Transport> Exchange<T> {
         }
         self.transport.send(&requests)?;
         let mut outcomes = vec![Ok(()); ops.len()];
-        self.read(|message: Message<Reply>| {
-            let index = usize::try_from(message.sequence.wrapping_sub(first)).ok();
-            let Some((index, outcome)) =
-                index.and_then(|index| Some((index, outcomes.get_mut(index)?)))
-            else {
-                return ControlFlow::Continue(());
-            };
-            match message.payload {
-                Payload::Refused(errno) => *outcome = Err(errno),
-                Payload::Acknowledged => (),
+        let index = |sequence: u32| usize::try_from(sequence.wrapping_sub(first));
+        let ours = |sequence| index(sequence).is_ok_and(|index| index < ops.len());
+        self.read(ours, |message: Message<Reply>| {
+            let outcome = match message.payload {
+                Payload::Refused(errno) => Err(errno),
+                Payload::Acknowledged => Ok(()),
                 Payload::Reply(_) | Payload::Done | Payload::Noop => {
                     return ControlFlow::Continue(());
                 }
+            };
+            let index = index(message.sequence).unwrap_or_default();
+            if let Some(slot) = outcomes.get_mut(index) {
+                *slot = outcome;
             }
             match index + 1 == ops.len() {
                 true => ControlFlow::Break(Ok(())),
@@ -208,11 +204,9 @@ impl<T: Transport> Exchange<T> {
         family::append_lookup(sequence, &mut request);
         self.transport.send(&request)?;
         let mut number = self.family;
-        self.read(|message: Message<FamilyReply>| {
-            if message.sequence != sequence {
-                return ControlFlow::Continue(());
-            }
-            match message.payload {
+        self.read(
+            |it| it == sequence,
+            |message: Message<FamilyReply>| match message.payload {
                 Payload::Reply(FamilyReply(found)) => {
                     number = found;
                     ControlFlow::Break(Ok(()))
@@ -220,8 +214,8 @@ impl<T: Transport> Exchange<T> {
                 Payload::Refused(Errno::ENOENT) => ControlFlow::Break(Err(Failure::NoIpvs)),
                 Payload::Refused(errno) => ControlFlow::Break(Err(Failure::Refused(errno))),
                 Payload::Acknowledged | Payload::Done | Payload::Noop => ControlFlow::Continue(()),
-            }
-        })?;
+            },
+        )?;
         self.family = number;
         Ok(())
     }
@@ -249,16 +243,17 @@ impl<T: Transport> Exchange<T> {
         Ok(self.sequence)
     }
 
-    /// Reads messages until `take` says that it has what it needs.
+    /// Reads the messages with `wanted` sequence numbers until `take` says that it has what it needs.
     fn read<R>(
         &mut self,
+        wanted: impl Fn(u32) -> bool,
         mut take: impl FnMut(Message<R>) -> ControlFlow<Result<(), Failure>>,
     ) -> Result<(), Failure>
     where
         R: ParseableParametrized<[u8], GenlHeader>,
     {
         let result = loop {
-            match self.read_datagram(&mut take) {
+            match self.read_datagram(&wanted, &mut take) {
                 Ok(ControlFlow::Continue(())) => (),
                 Ok(ControlFlow::Break(result)) => break result,
                 Err(failure) => break Err(failure),
@@ -272,6 +267,7 @@ impl<T: Transport> Exchange<T> {
 
     fn read_datagram<R>(
         &mut self,
+        wanted: &impl Fn(u32) -> bool,
         take: &mut impl FnMut(Message<R>) -> ControlFlow<Result<(), Failure>>,
     ) -> Result<ControlFlow<Result<(), Failure>>, Failure>
     where
@@ -281,7 +277,7 @@ impl<T: Transport> Exchange<T> {
         if length > self.datagram.len() {
             return Err(Failure::Truncated(length));
         }
-        for message in messages::<R>(&self.datagram) {
+        for message in messages::<R>(&self.datagram, wanted) {
             if let ControlFlow::Break(result) = take(message.map_err(Failure::Decode)?) {
                 return Ok(ControlFlow::Break(result));
             }

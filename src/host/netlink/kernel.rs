@@ -162,13 +162,13 @@ impl<T: Transport> Kernel<T> {
 
 /// Reads /proc/net/ip_vs in the calling thread's network namespace: cheap, needs no capability, shows less.
 pub fn check() -> Result<ProcTable, KernelError> {
-    let text = std::fs::read_to_string(PROC).map_err(|source| {
-        if source.kind() == io::ErrorKind::NotFound {
+    let text = std::fs::read_to_string(PROC).map_err(|cause| {
+        if cause.kind() == io::ErrorKind::NotFound {
             return KernelError::NoIpvs;
         }
-        KernelError::Proc { path: PROC, source }
+        KernelError::Proc { path: PROC, cause }
     })?;
-    ProcTable::parse(&text).map_err(|source| KernelError::ProcLine { path: PROC, source })
+    ProcTable::parse(&text).map_err(|cause| KernelError::ProcLine { path: PROC, cause })
 }
 
 fn reading(key: ServiceKey) -> String {

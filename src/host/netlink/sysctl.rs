@@ -47,7 +47,7 @@ pub enum SysctlError {
     },
     /// Reading or writing went wrong.
     #[error(
-        "{doing} {name}: {source}; run as root, or set it with `sysctl -w {name}=1` and leave `[kernel] manage` off"
+        "{doing} {name}: {cause}; run as root, or set it with `sysctl -w {name}=1` and leave `[kernel] manage` off"
     )]
     File {
         /// `read` or `set`.
@@ -55,7 +55,7 @@ pub enum SysctlError {
         /// The sysctl.
         name: &'static str,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The file holds no number.
     #[error("read {name}: it holds {text:?}")]
@@ -109,7 +109,7 @@ fn failed(doing: &'static str, sysctl: Sysctl, source: io::Error) -> SysctlError
     if source.kind() == io::ErrorKind::NotFound {
         return SysctlError::NoIpvs { doing, name };
     }
-    SysctlError::File { doing, name, source }
+    SysctlError::File { doing, name, cause: source }
 }
 
 #[cfg(test)]

@@ -40,9 +40,14 @@ pub trait Transport {
 pub struct NetlinkSocket(Socket);
 
 impl NetlinkSocket {
-    /// Opens the socket, with large buffers if we may, else with those that the system allows.
+    /// Opens the socket with large buffers if we may, else with those that the system allows.
     pub fn open() -> Result<Self, KernelError> {
-        let failed = |doing| move |source| KernelError::Socket { doing, source };
+        Self::with_buffers(SOCKET_BUFFER)
+    }
+
+    /// Opens the socket with buffers of that many bytes in each direction.
+    pub fn with_buffers(bytes: usize) -> Result<Self, KernelError> {
+        let failed = |doing| move |cause| KernelError::Socket { doing, cause };
         let mut socket =
             Socket::new(NETLINK_GENERIC).map_err(failed("open a generic netlink socket"))?;
         let bound = socket.bind_auto().map(drop);
@@ -51,22 +56,16 @@ impl NetlinkSocket {
         // An error then carries the header of the request and not all of it.
         let short = socket.set_cap_ack(true);
         short.map_err(failed("ask for short netlink errors (Linux 4.2)"))?;
-        let room = sockopt::set_socket_recv_buffer_size_force(&socket, SOCKET_BUFFER)
-            .or_else(|_| sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER))
+        let room = sockopt::set_socket_recv_buffer_size_force(&socket, bytes)
+            .or_else(|_| sockopt::set_socket_recv_buffer_size(&socket, bytes))
             .and_then(|()| {
-                sockopt::set_socket_send_buffer_size_force(&socket, SOCKET_BUFFER)
-                    .or_else(|_| sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER))
+                sockopt::set_socket_send_buffer_size_force(&socket, bytes)
+                    .or_else(|_| sockopt::set_socket_send_buffer_size(&socket, bytes))
             });
         room.map_err(|error| failed("size the netlink socket's buffers")(error.into()))?;
         sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(SILENCE))
             .map_err(|error| failed("limit the wait for netlink replies")(error.into()))?;
         Ok(Self(socket))
-    }
-
-    /// Shrinks the room for replies, as a test of what happens when it is too small.
-    #[doc(hidden)]
-    pub fn limit_replies(&self, bytes: usize) -> io::Result<()> {
-        Ok(sockopt::set_socket_recv_buffer_size(&self.0, bytes)?)
     }
 }
 

@@ -48,11 +48,7 @@ fn a_persistence_engine_and_large_numbers_are_shown() {
     service.destinations = vec![ListedDestination {
         key: DestinationKey("10.0.0.2:65535".parse().unwrap()),
         destination: Destination::plain(Forwarding::Local, Weight::MAX),
-        connections: Connections {
-            active: u32::MAX,
-            inactive: 12_345_678,
-            persistent: 9,
-        },
+        connections: Connections { active: u32::MAX, inactive: 12_345_678, persistent: 9 },
         traffic: None,
     }];
     let text = list(INFO, &[service]);
@@ -66,10 +62,7 @@ fn a_persistence_engine_and_large_numbers_are_shown() {
     );
 }
 
-const INFO: IpvsInfo = IpvsInfo {
-    version: Version(0x01_02_01),
-    table_size: 4096,
-};
+const INFO: IpvsInfo = IpvsInfo { version: Version(0x01_02_01), table_size: 4096 };
 
 /// The output of a command in the golden file, with the marks of line ends taken off.
 fn golden(command: &str) -> String {
@@ -95,11 +88,8 @@ fn golden_table() -> Vec<ListedService> {
         address: address.parse().unwrap(),
     };
     let mark = |family, mark| ServiceKey::FwMark { family, mark };
-    let (masq, route, tunnel) = (
-        Forwarding::Masquerade,
-        Forwarding::DirectRoute,
-        Forwarding::Tunnel,
-    );
+    let (masq, route, tunnel) =
+        (Forwarding::Masquerade, Forwarding::DirectRoute, Forwarding::Tunnel);
     let net24 = Netmask::V4("255.255.255.0".parse().unwrap());
     let both = ServiceFlags::SCHED_1.with(ServiceFlags::SCHED_2);
     vec![
@@ -111,10 +101,7 @@ fn golden_table() -> Vec<ListedService> {
             service(
                 tcp("10.0.0.1:5432"),
                 "wlc",
-                &[
-                    ("10.0.0.254:5432", route, 1),
-                    ("10.5.5.5:5432", route, 65535),
-                ],
+                &[("10.0.0.254:5432", route, 1), ("10.5.5.5:5432", route, 65535)],
             ),
             300,
             net24,
@@ -133,19 +120,12 @@ fn golden_table() -> Vec<ListedService> {
             ],
         ),
         service(address(Protocol::SCTP, "10.0.0.9:5000"), "rr", &[]),
-        service(
-            tcp("[2001:db8::1]:5432"),
-            "sed",
-            &[("[2001:db8::abcd]:5432", masq, 2)],
-        ),
+        service(tcp("[2001:db8::1]:5432"), "sed", &[("[2001:db8::abcd]:5432", masq, 2)]),
         flagged(
             persistent(service(mark(Family::V6, 3), "mh", &[]), 60, Netmask::V6(64)),
             ServiceFlags::SCHED_2,
         ),
-        flagged(
-            service(mark(Family::V4, 7), "sh", &[("10.5.5.5:0", route, 1)]),
-            both,
-        ),
+        flagged(service(mark(Family::V4, 7), "sh", &[("10.5.5.5:0", route, 1)]), both),
     ]
 }
 
@@ -154,19 +134,17 @@ fn service(
     scheduler: &str,
     destinations: &[(&str, Forwarding, u32)],
 ) -> ListedService {
-    let listed = destinations
-        .iter()
-        .map(|(address, forwarding, weight)| ListedDestination {
-            key: DestinationKey(address.parse().unwrap()),
-            destination: Destination {
-                forwarding: *forwarding,
-                weight: Weight(*weight),
-                thresholds: Thresholds::default(),
-                tunnel: Tunnel::default(),
-            },
-            connections: Connections::default(),
-            traffic: None,
-        });
+    let listed = destinations.iter().map(|(address, forwarding, weight)| ListedDestination {
+        key: DestinationKey(address.parse().unwrap()),
+        destination: Destination {
+            forwarding: *forwarding,
+            weight: Weight(*weight),
+            thresholds: Thresholds::default(),
+            tunnel: Tunnel::default(),
+        },
+        connections: Connections::default(),
+        traffic: None,
+    });
     ListedService {
         key,
         service: Service::plain(Scheduler::new(scheduler).unwrap(), key.family()),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::host::netlink::fake::{
-    Sent, acknowledge, answered, done, error, family, refuse, requests_in,
+    Sent, acknowledge, answered, done, error, family, message, refuse, requests_in,
 };
 use crate::model::service::{Family, Scheduler, Service, ServiceKey};
 
@@ -85,6 +85,15 @@ fn a_late_reply_is_never_taken_for_that_of_another_request() {
     });
     assert!(matches!(exchange.apply(&ops(3)), Err(Failure::Silent)));
     assert_eq!(exchange.apply(&ops(3)).unwrap(), [Ok(()); 3]);
+}
+
+#[test]
+fn late_replies_are_not_even_read() {
+    let mut exchange = exchange(|sent| {
+        let late = message(&Sent::numbered(999), 31, &[1, 1, 0, 0, 9, 9, 9, 9]);
+        vec![Ok([late, done(&sent[0])].concat())]
+    });
+    assert_eq!(exchange.dump(&Request::services()).unwrap(), []);
 }
 
 #[test]

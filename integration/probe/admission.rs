@@ -1,7 +1,7 @@
 //! Servers that live and do not let the probe in.
 
 use pgvs::config::PostgresProbe;
-use pgvs::engine::evidence::{Evidence, Observation, ProbeError, of};
+use pgvs::engine::evidence::{Evidence, ProbeError, of};
 use tokio_postgres::NoTls;
 
 use crate::cluster::{Cluster, wait_for};
@@ -75,9 +75,7 @@ async fn a_probe_that_is_set_up_wrongly_hears_why_in_any_language() {
     ];
     for (settings, sqlstate) in table {
         let mut watch = Watch::start(server.address(), settings);
-        let Observation::NotAdmitted(error) = watch.next().await else {
-            panic!("{sqlstate}: admitted")
-        };
+        let error = watch.refusal().await;
         assert_eq!(said(&error).0, sqlstate);
         assert_eq!(of(&error), Evidence::Misconfigured, "{sqlstate}");
     }
@@ -89,9 +87,7 @@ async fn a_standby_without_hot_standby_admits_nobody() {
     let primary = Cluster::primary();
     let standby = Cluster::standby_of(&primary, "hot_standby = off");
     let mut watch = Watch::start(standby.address(), settings());
-    let Observation::NotAdmitted(error) = watch.next().await else {
-        panic!("admitted")
-    };
+    let error = watch.refusal().await;
     assert_eq!(said(&error).0, "57P03");
     assert_eq!(of(&error), Evidence::NotNow);
 }

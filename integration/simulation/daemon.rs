@@ -165,9 +165,10 @@ impl World {
 
     /// Puts the loop, or the whole process, to sleep.
     pub(crate) fn stall(&mut self, time: At, is_whole: bool) {
-        let until = self.now + time;
         if let Some(daemon) = &mut self.daemon {
             let life = daemon.life;
+            let earlier = daemon.stall.map_or(0, |stall| stall.until);
+            let until = earlier.max(self.now + time);
             daemon.stall = Some(Stall { until, is_whole });
             self.note(format!("stall of {} ms, whole: {is_whole}", time / MS));
             self.watch_disturbed(until);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use pgvs::config::{Pool, PostgresProbe, Probe, Target};
+use pgvs::config::{Config, Pool, PostgresProbe, Probe, Target};
 use pgvs::engine::evidence::{Evidence, Observation, of};
 use pgvs::model::destination::DestinationKey;
 use pgvs::model::postgres::{Facts, Role};
@@ -81,6 +81,18 @@ impl Ears {
         if is_answer {
             heard.last_answer = heard.last_answer.max(at);
             self.all_silent_since = None;
+        }
+    }
+
+    /// A probe that only asks differently inherits what the old one knew.
+    pub(crate) fn inherit(&mut self, config: &Config) {
+        for pool in &config.pools {
+            let Probe::Postgres(settings) = &pool.probe else { continue };
+            for server in &pool.servers {
+                let old = self.heard.iter().find(|((address, _), _)| *address == server.address);
+                let Some(old) = old.map(|(_, heard)| heard.clone()) else { continue };
+                self.heard.entry((server.address, (**settings).clone())).or_insert(old);
+            }
         }
     }
 

@@ -92,7 +92,7 @@ impl World {
             let deadline = self.now + u64::try_from(timeout.as_micros()).unwrap();
             for &to in service.destinations.keys().filter(|&&to| !self.is_member(key, to)) {
                 let earlier = self.watch.left.get(&(key, to)).copied();
-                left.insert((key, to), earlier.unwrap_or(deadline));
+                left.insert((key, to), earlier.map_or(deadline, |earlier| earlier.min(deadline)));
             }
         }
         self.watch.left = left;
@@ -104,6 +104,7 @@ impl World {
                 self.daemon.as_mut().unwrap().config = std::sync::Arc::clone(config);
                 self.note("reload".into());
                 self.watch.ears.disturbed();
+                self.watch.ears.inherit(config);
                 self.watch_config();
             }
             Event::Pause(until) => {
@@ -216,10 +217,12 @@ impl World {
         let trash = destination_of(op).and_then(|to| self.kernel.trash.get(&(key, to)));
         let unflushed = trash
             .is_some_and(|trash| trash.author == Author::Daemon && trash.flushed_at > self.now);
+        // A daemon does not know what the one before it deleted a moment ago.
+        let is_old = self.daemon.as_ref().is_some_and(|daemon| daemon.base + SECOND > self.now);
         Before {
             usable: self.kernel.usable(key),
             sessions: sessions.unwrap_or_default(),
-            unflushed,
+            unflushed: unflushed && !is_old,
         }
     }
 

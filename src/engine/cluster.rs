@@ -14,6 +14,8 @@ pub struct Cluster {
     pub timeline: Option<Timeline>,
     /// The identity of the last writer.
     identity: Option<SystemIdentifier>,
+    /// Whether the last writer was still the writer at the last decision.
+    is_seated: bool,
 }
 
 /// How a server stands to the writer's place.
@@ -68,7 +70,14 @@ impl Cluster {
             .max_by_key(|&(place, timeline)| {
                 (timeline, self.incumbent == Some(place), std::cmp::Reverse(place))
             })
+            // One that is on its way up on a newer timeline will be the writer in a moment: nobody else begins.
+            .filter(|&(place, timeline)| {
+                let is_seated = self.is_seated && self.incumbent == Some(place);
+                let own = || verdicts.iter().filter(|verdict| is_of(verdict, identity));
+                is_seated || !own().filter_map(told).any(|other| other > timeline)
+            })
             .map(|(place, _)| place);
+        self.is_seated = writer.is_some();
         if let Some(place) = writer {
             let facts = verdicts.get(place).and_then(|verdict| verdict.facts);
             self.incumbent = Some(place);
@@ -118,9 +127,15 @@ fn is_of(verdict: &Verdict, identity: Option<SystemIdentifier>) -> bool {
     }
 }
 
-/// The timeline on which a server claims to be the primary. A timeline that it does not tell is below all others.
-fn claim(verdict: &Verdict) -> Option<Timeline> {
+/// The timeline on which a server says that it is the primary, whether or not it is up. One that it does not tell is
+/// below all others.
+fn told(verdict: &Verdict) -> Option<Timeline> {
     let facts = verdict.facts.filter(|facts| facts.role == Role::Primary)?;
+    Some(facts.timeline.unwrap_or(Timeline(0)))
+}
+
+/// The timeline on which a server claims to be the primary: one that is up and says so.
+fn claim(verdict: &Verdict) -> Option<Timeline> {
     match verdict.condition {
         Condition::Down | Condition::Lost | Condition::Starting | Condition::Closing => None,
         Condition::Unknown
@@ -128,7 +143,7 @@ fn claim(verdict: &Verdict) -> Option<Timeline> {
         | Condition::Suspect
         | Condition::Hung
         | Condition::Full
-        | Condition::Refusing(_) => Some(facts.timeline.unwrap_or(Timeline(0))),
+        | Condition::Refusing(_) => told(verdict),
     }
 }
 
@@ -204,6 +219,17 @@ mod tests {
         let stranger = verdict(Role::Standby, None, 8);
         let view = cluster.decide(&[primary(1), stranger, stranger]);
         assert_eq!(view.standings, [Standing::Writer, Standing::Foreign, Standing::Foreign]);
+    }
+
+    #[test]
+    fn nobody_begins_to_write_while_a_newer_primary_is_on_its_way_up() {
+        let mut cluster = Cluster::default();
+        let rising = Verdict { condition: Condition::Down, ..primary(3) };
+        assert_eq!(cluster.decide(&[primary(2), rising]).writer, None);
+        assert_eq!(cluster.decide(&[primary(2), primary(3)]).writer, Some(1));
+        let fallen = Verdict { condition: Condition::Down, facts: None, is_misconfigured: false };
+        assert_eq!(cluster.decide(&[primary(2), fallen]).writer, Some(0));
+        assert_eq!(cluster.decide(&[primary(2), rising]).writer, Some(0), "it has the seat");
     }
 
     #[test]

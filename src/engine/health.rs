@@ -266,6 +266,10 @@ impl Health {
         self.admissions = 0;
         if evidence == Evidence::Silence {
             self.fresh_is_silent = true;
+            // What a server said that fell silent on its way up holds no longer.
+            if self.deadline(settings).is_none() {
+                self.facts = None;
+            }
             if self.has_session {
                 self.timeouts = self.timeouts.saturating_add(1);
                 if self.timeouts >= HUNG_AFTER && self.condition == Condition::Up {

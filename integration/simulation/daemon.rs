@@ -271,6 +271,9 @@ impl World {
                 if let Transition::Late(by) = transition {
                     self.watch_late(by);
                 }
+                if let Transition::Writer { pool, timeline: Some(timeline), .. } = &transition {
+                    self.watch.ears.newest.insert(pool.clone(), *timeline);
+                }
                 self.note(format!("says: {transition}"));
             }
             Action::Settled => {

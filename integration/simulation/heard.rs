@@ -7,7 +7,7 @@ use std::time::Duration;
 use pgvs::config::{Config, Pool, PostgresProbe, Probe, Target};
 use pgvs::engine::evidence::{Evidence, Observation, of};
 use pgvs::model::destination::DestinationKey;
-use pgvs::model::postgres::{Facts, Role};
+use pgvs::model::postgres::{Facts, Role, Timeline};
 use pgvs::model::service::ServiceKey;
 use pgvs::model::table::Table;
 use pgvs::time::Time;
@@ -25,6 +25,8 @@ pub(crate) struct Ears {
     told: BTreeMap<SocketAddr, Observation>,
     /// The table as it was first read.
     pub(crate) adopted: Option<Table>,
+    /// The newest timeline on which the engine said that a pool's writer is.
+    pub(crate) newest: BTreeMap<Box<str>, Timeline>,
     /// Since when every server that answered has been silent, if that began within one pulse.
     pub(crate) all_silent_since: Option<Time>,
 }
@@ -38,6 +40,8 @@ struct Heard {
     last_answer: Time,
     /// Hard evidence against it since it last told its role.
     is_condemned: bool,
+    /// It is shutting down or starting: only a fresh connection that is admitted says otherwise.
+    is_closed: bool,
 }
 
 impl Ears {
@@ -63,17 +67,19 @@ impl Ears {
             facts: None,
             last_answer: Time::ZERO,
             is_condemned: false,
+            is_closed: false,
         });
         let mut is_answer = true;
         match observation {
             Observation::Pulse(facts) => {
                 heard.facts = Some(*facts);
-                heard.is_condemned = false;
+                heard.is_condemned = heard.is_closed;
             }
-            Observation::Admitted => (),
+            Observation::Admitted => heard.is_closed = false,
             Observation::SessionEnded(word) => is_answer = word.is_some(),
             Observation::NotAdmitted(error) => match of(error) {
-                Evidence::Gone | Evidence::NotNow => heard.is_condemned = true,
+                Evidence::Gone => heard.is_condemned = true,
+                Evidence::NotNow => (heard.is_condemned, heard.is_closed) = (true, true),
                 Evidence::Silence | Evidence::Blind => is_answer = false,
                 Evidence::Full | Evidence::Refusing(_) | Evidence::Misconfigured => (),
             },

@@ -81,6 +81,11 @@ impl World {
 
     /// A restart finds everything as it should be and writes nothing.
     pub(crate) fn restart_quietly(&mut self) {
+        // The timeline that was seen is not remembered.
+        let is_left = |pool: &Pool| self.writers(pool).is_empty();
+        if self.watch.ears.newest.keys().any(|name| self.config.pool(name).is_some_and(is_left)) {
+            return;
+        }
         self.kill();
         self.run_for(300 * MS);
         if self.rng.u8(0..3) == 0 {
@@ -163,6 +168,9 @@ impl World {
         let all: Vec<usize> = (0..pool.servers.len()).filter(primaries).collect();
         let timeline = |place: usize| self.server(&pool.servers[place]).timeline;
         let newest = all.iter().map(|&place| timeline(place)).max();
+        // Who is behind the last writer never takes over.
+        let seen = self.watch.ears.newest.get(&pool.name).map(|timeline| timeline.0);
+        let newest = newest.max(seen);
         all.into_iter().filter(|&place| Some(timeline(place)) == newest).collect()
     }
 

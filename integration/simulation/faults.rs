@@ -145,7 +145,9 @@ impl World {
             }
         }
         let stage = self.servers[server].stage;
-        self.note(format!("{address}: {stage:?}"));
+        if stage != Stage::Closing(true) {
+            self.note(format!("{address}: {stage:?}"));
+        }
     }
 
     /// Starts a server: as what it was, as a standby of the newest primary, or as a clone of another cluster.

@@ -81,9 +81,14 @@ impl World {
 
     /// A restart finds everything as it should be and writes nothing.
     pub(crate) fn restart_quietly(&mut self) {
-        // The timeline that was seen is not remembered.
-        let is_left = |pool: &Pool| self.writers(pool).is_empty();
-        if self.watch.ears.newest.keys().any(|name| self.config.pool(name).is_some_and(is_left)) {
+        // The timeline that was seen is not remembered; of two primaries the first to answer is taken for the only one
+        // where no service says who it was.
+        let is_odd = |pool: &Pool| match self.primaries(pool) {
+            0 => false,
+            1 => self.writers(pool).is_empty(),
+            _ => true,
+        };
+        if self.config.pools.iter().any(is_odd) {
             return;
         }
         self.kill();
@@ -157,6 +162,11 @@ impl World {
             answers.push(self.expected(service, pool, None));
         }
         (!answers.contains(&weights)).then(|| format!("has {weights:?}, not {answers:?}"))
+    }
+
+    fn primaries(&self, pool: &Pool) -> usize {
+        let servers = pool.servers.iter().map(|server| self.server(server));
+        servers.filter(|it| it.stage == Stage::Running && it.role == Role::Primary).count()
     }
 
     /// Who may be the writer: the servers on the highest timeline among those that say that they are primaries.

@@ -215,6 +215,11 @@ impl Health {
         match self.condition {
             // A server that shuts down goes on answering the sessions it has.
             Condition::Closing if !self.is_admitted => return,
+            // One that has a session from before is not starting.
+            Condition::Starting if !self.is_admitted => {
+                self.condition = Condition::Closing;
+                return;
+            }
             Condition::Unknown => {
                 self.condition = Condition::Up;
                 self.is_suspect = false;

@@ -237,6 +237,7 @@ impl World {
     /// The director's own network breaks.
     pub(crate) fn cut_all(&mut self, wait: At) {
         self.note(format!("the director is cut off for {} ms", wait / MS));
+        self.watch_cut_off();
         for server in 0..self.servers.len() {
             self.servers[server].is_reachable = false;
             self.after(wait, What::Relief(Relief::Network(server)));

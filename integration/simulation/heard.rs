@@ -17,6 +17,9 @@ use crate::world::World;
 /// Silence shorter than this is soft evidence, whatever the probe's settings.
 const LOST_AFTER: Duration = Duration::from_millis(1500);
 
+/// So long a server that comes up needs at most until it counts: three pulses, and a request of the kernel.
+const RISE: Duration = Duration::from_millis(700);
+
 /// What a daemon has heard in its life.
 #[derive(Default)]
 pub(crate) struct Ears {
@@ -27,7 +30,7 @@ pub(crate) struct Ears {
     pub(crate) adopted: Option<Table>,
     /// The newest timeline on which the engine said that a pool's writer is.
     pub(crate) newest: BTreeMap<Box<str>, Timeline>,
-    /// Since when every server that answered has been silent, if that began within one pulse.
+    /// Since when every server that answered has been cut off, if all were at once.
     pub(crate) all_silent_since: Option<Time>,
 }
 
@@ -38,6 +41,8 @@ pub(crate) type Asked = (SocketAddr, PostgresProbe);
 struct Heard {
     facts: Option<Facts>,
     last_answer: Time,
+    /// Since when it has said this without a break.
+    since: Time,
     /// Hard evidence against it since it last told its role.
     is_condemned: bool,
     /// It is shutting down or starting: only a fresh connection that is admitted says otherwise.
@@ -66,12 +71,16 @@ impl Ears {
         let heard = self.heard.entry((address, settings.clone())).or_insert(Heard {
             facts: None,
             last_answer: Time::ZERO,
+            since: at,
             is_condemned: false,
             is_closed: false,
         });
         let mut is_answer = true;
         match observation {
             Observation::Pulse(facts) => {
+                if heard.is_condemned || heard.facts.map(|old| old.role) != Some(facts.role) {
+                    heard.since = at;
+                }
                 heard.facts = Some(*facts);
                 heard.is_condemned = heard.is_closed;
             }
@@ -114,6 +123,27 @@ impl Ears {
 }
 
 impl World {
+    /// All servers are cut off at this moment: whoever answered until now must not lose anything by it for a while,
+    /// unless something else happens.
+    pub(crate) fn watch_cut_off(&mut self) {
+        let now = self.daemon_time();
+        let Some(daemon) = &self.daemon else { return };
+        let answered = |at: Time| now.since(at) < Duration::from_millis(110);
+        let probers = daemon.probers.values();
+        let asked: Vec<Asked> =
+            probers.map(|it| (it.address, (*it.settings).clone())).collect();
+        let all = asked.iter().all(|asked| {
+            self.watch.ears.heard.get(asked).is_some_and(|heard| {
+                !heard.is_condemned && heard.facts.is_some() && answered(heard.last_answer)
+            })
+        });
+        let is_calm = daemon.is_settled && daemon.stall.is_none() && self.now >= self.watch.disturbed_until;
+        if all && asked.len() > 1 && is_calm && !self.troubles.is_kernel_troubled(self.now) {
+            self.note("everything must stay as it is for a while".into());
+            self.watch.ears.all_silent_since = Some(now);
+        }
+    }
+
     fn pool_of(&self, key: ServiceKey) -> Option<(Target, &Pool, &PostgresProbe)> {
         let service = self.in_force(key)?;
         let pool = self.daemon.as_ref()?.config.pool(&service.pool)?;
@@ -147,7 +177,7 @@ impl World {
             && now < since.after(daemon.config.director.freeze_timeout)
             && !fallen.is_empty()
         {
-            self.fail(&format!("{key} loses {fallen:?} while all are silent"));
+            self.fail(&format!("{key} loses {fallen:?} while all are silent at once"));
         }
         if fallen.is_empty() || !new.is_empty() || self.now < self.watch.disturbed_until {
             return;
@@ -205,7 +235,8 @@ impl World {
             let own = ears.last_word(&asked).unwrap();
             let rival = pool.servers.iter().find(|server| {
                 let asked = (server.address, settings.clone());
-                ears.standing_word(&asked, now).is_some_and(|word| {
+                let is_long = ears.heard.get(&asked).is_some_and(|it| now.since(it.since) > RISE);
+                ears.standing_word(&asked, now).filter(|_| is_long).is_some_and(|word| {
                     word.role == Role::Primary
                         && word.system_identifier == own.system_identifier
                         && word.timeline > own.timeline

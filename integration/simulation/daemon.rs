@@ -146,8 +146,7 @@ impl World {
             return;
         };
         if daemon.stall.is_some() {
-            let is_pulse =
-                matches!(event, Event::Probe { observation: Observation::Pulse(_), .. });
+            let is_pulse = matches!(event, Event::Probe { observation: Observation::Pulse(_), .. });
             if daemon.queue.len() < QUEUE || !is_pulse {
                 daemon.queue.push_back(event);
             }

@@ -128,9 +128,11 @@ impl World {
             return;
         }
         let address = self.servers[server].address;
-        let has_probe = self.daemon.iter().flat_map(|daemon| daemon.probers.values()).any(|it| {
-            it.address == address && it.session.is_some()
-        });
+        let has_probe = self
+            .daemon
+            .iter()
+            .flat_map(|daemon| daemon.probers.values())
+            .any(|it| it.address == address && it.session.is_some());
         let is_waiting = has_probe || self.now < self.servers[server].clients_until;
         match stage {
             Stage::Closing(true) if is_waiting => {
@@ -248,7 +250,10 @@ impl World {
         match self.rng.u8(0..3) {
             0 => self.troubles.is_kernel_slow = true,
             1 => self.troubles.is_kernel_flaky = true,
-            _ => self.kernel.refuses = Some(setup::pick(&mut self.rng, &[Errno::EPERM, Errno::ENOMEM])),
+            _ => {
+                self.kernel.refuses =
+                    Some(setup::pick(&mut self.rng, &[Errno::EPERM, Errno::ENOMEM]))
+            }
         }
         self.note("the kernel is in trouble".into());
         let wait = self.rng.u64(100 * MS..6 * SECOND);
@@ -273,7 +278,8 @@ impl World {
         let Some(life) = self.daemon.as_ref().map(|daemon| daemon.life) else {
             return;
         };
-        let until = self.rng.bool().then(|| self.daemon_time().after(std::time::Duration::from_secs(3)));
+        let until =
+            self.rng.bool().then(|| self.daemon_time().after(std::time::Duration::from_secs(3)));
         if until.is_none() {
             self.after(2 * SECOND, What::Relief(Relief::Pause));
         }

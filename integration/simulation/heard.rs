@@ -130,14 +130,14 @@ impl World {
         let Some(daemon) = &self.daemon else { return };
         let answered = |at: Time| now.since(at) < Duration::from_millis(110);
         let probers = daemon.probers.values();
-        let asked: Vec<Asked> =
-            probers.map(|it| (it.address, (*it.settings).clone())).collect();
+        let asked: Vec<Asked> = probers.map(|it| (it.address, (*it.settings).clone())).collect();
         let all = asked.iter().all(|asked| {
             self.watch.ears.heard.get(asked).is_some_and(|heard| {
                 !heard.is_condemned && heard.facts.is_some() && answered(heard.last_answer)
             })
         });
-        let is_calm = daemon.is_settled && daemon.stall.is_none() && self.now >= self.watch.disturbed_until;
+        let is_calm =
+            daemon.is_settled && daemon.stall.is_none() && self.now >= self.watch.disturbed_until;
         if all && asked.len() > 1 && is_calm && !self.troubles.is_kernel_troubled(self.now) {
             self.note("everything must stay as it is for a while".into());
             self.watch.ears.all_silent_since = Some(now);
@@ -198,12 +198,13 @@ impl World {
                 Some((Target::Primary, Role::Primary) | (Target::Any, _)) => true,
                 Some((Target::Standby | Target::PreferStandby, Role::Standby)) => true,
                 Some((Target::PreferStandby, Role::Primary)) => standbys == 0,
-                Some((Target::Primary, Role::Standby) | (Target::Standby, Role::Primary)) | None => {
-                    false
-                }
+                Some((Target::Primary, Role::Standby) | (Target::Standby, Role::Primary))
+                | None => false,
             };
             if fits && member.weight.is_usable() {
-                self.fail(&format!("{to}, the last usable one of {key}, falls without hard evidence"));
+                self.fail(&format!(
+                    "{to}, the last usable one of {key}, falls without hard evidence"
+                ));
             }
         }
     }

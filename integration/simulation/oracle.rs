@@ -21,7 +21,8 @@ impl World {
         self.note("the faults stop".into());
         self.troubles.faults = 0;
         for server in 0..self.servers.len() {
-            for relief in [Relief::Obstacle(server), Relief::Network(server), Relief::Machine(server)]
+            for relief in
+                [Relief::Obstacle(server), Relief::Network(server), Relief::Machine(server)]
             {
                 self.relieve(relief);
             }
@@ -215,8 +216,6 @@ impl World {
             Some(if may_serve { configured } else { Weight::QUIESCED })
         };
         let places = 0..pool.servers.len();
-        places
-            .filter_map(|place| Some((pool.servers[place].address, weight(place)?)))
-            .collect()
+        places.filter_map(|place| Some((pool.servers[place].address, weight(place)?))).collect()
     }
 }

@@ -190,9 +190,7 @@ impl World {
             Stage::Running => (),
         }
         Some(match server.obstacle {
-            Obstacle::PostmasterHangs if is_late => {
-                Err(ProbeError::TimedOut(AttemptStage::Login))
-            }
+            Obstacle::PostmasterHangs if is_late => Err(ProbeError::TimedOut(AttemptStage::Login)),
             Obstacle::PostmasterHangs => return None,
             Obstacle::Full => fatal("53300", Some("InitProcess")),
             Obstacle::RoleLimit => fatal("53300", Some("InitializeSessionUserId")),

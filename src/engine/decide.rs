@@ -171,9 +171,10 @@ fn forget_adopted(service: &mut ServiceState, pool: &PoolState) {
 fn call_off(service: &mut ServiceState, pool: &PoolState) {
     let is_for_writers = service.config.target == Target::Primary;
     for (place, cut) in service.cuts.iter_mut().enumerate() {
-        let is_up = pool.verdicts.get(place).is_some_and(|verdict| {
-            verdict.condition == Condition::Up && verdict.facts.is_some()
-        });
+        let is_up = pool
+            .verdicts
+            .get(place)
+            .is_some_and(|verdict| verdict.condition == Condition::Up && verdict.facts.is_some());
         let is_wanted = !is_for_writers || pool.view.writer == Some(place);
         if *cut == Some(Cut::Wanted) && is_up && is_wanted {
             *cut = None;

@@ -275,7 +275,7 @@ impl Health {
             if self.deadline(settings).is_none() {
                 self.facts = None;
             }
-            if self.has_session {
+            if self.is_pulsing(at, settings) {
                 self.timeouts = self.timeouts.saturating_add(1);
                 if self.timeouts >= HUNG_AFTER && self.condition == Condition::Up {
                     self.condition = Condition::Hung;

@@ -206,19 +206,6 @@ impl Reconciler {
         true
     }
 
-    /// Drains end without a deletion of ours where the destination is a member again, or gone.
-    pub(super) fn forget_drains(&mut self, membership: &Membership) {
-        let actual = self.actual.as_ref();
-        let is_there = |service, to| {
-            actual.is_none_or(|table: &Table| table.destination(service, to).is_some())
-        };
-        let before = self.memory.draining.len();
-        self.memory
-            .draining
-            .retain(|&(key, to), _| is_there(key, to) && !membership.is_member(key, to));
-        self.is_memory_dirty |= self.memory.draining.len() != before;
-    }
-
     /// Tells what other programs did to services of ours since we last left them.
     fn tell_drift(
         &mut self,

@@ -21,9 +21,8 @@ pub(crate) fn connect(address: SocketAddr) -> Result<Session> {
 /// Which server a session ended up at.
 pub(crate) fn landed(session: &mut Session) -> Result<SocketAddr> {
     let text = session.value("select host(inet_server_addr()) || ' ' || inet_server_port()")?;
-    let (address, port) = text
-        .split_once(' ')
-        .with_context(|| format!("server address {text:?}"))?;
+    let (address, port) =
+        text.split_once(' ').with_context(|| format!("server address {text:?}"))?;
     Ok(SocketAddr::new(address.parse()?, port.parse()?))
 }
 
@@ -80,9 +79,7 @@ fn work(address: SocketAddr, per_session: u32, stop: &AtomicBool) -> Tally {
     let mut tally = Tally::default();
     let fail = |tally: &mut Tally, error: anyhow::Error| {
         tally.failed += 1;
-        tally
-            .first_failure
-            .get_or_insert_with(|| format!("{error:#}"));
+        tally.first_failure.get_or_insert_with(|| format!("{error:#}"));
     };
     if let Err(error) = Namespace::Client.enter() {
         fail(&mut tally, error);

@@ -21,18 +21,12 @@ impl Cluster {
         let template = work.join("template");
         programs.copy(kept_template, &template)?;
         let servers = [1, 2, 3].map(|number| Server::new(&programs, number, work));
-        Ok(Self {
-            template,
-            servers,
-            settings: Settings::default(),
-        })
+        Ok(Self { template, servers, settings: Settings::default() })
     }
 
     /// Server 1, 2 or 3.
     pub(crate) fn server(&mut self, number: u8) -> Result<&mut Server> {
-        self.servers
-            .get_mut(usize::from(number) - 1)
-            .with_context(|| format!("no server {number}"))
+        self.servers.get_mut(usize::from(number) - 1).with_context(|| format!("no server {number}"))
     }
 
     /// All three.
@@ -53,10 +47,7 @@ impl Cluster {
         }
         for (server, follows) in self.servers.iter_mut().zip([None, Some(1), Some(1)]) {
             server.make(&self.template)?;
-            server.configure(&Settings {
-                follows,
-                ..settings.clone()
-            })?;
+            server.configure(&Settings { follows, ..settings.clone() })?;
             server.launch()?;
         }
         for server in &mut self.servers {
@@ -95,9 +86,7 @@ impl Cluster {
             return false;
         };
         let standbys = self.servers[1..].iter().all(|server| {
-            server
-                .value("select pg_is_in_recovery()")
-                .is_ok_and(|recovering| recovering == "t")
+            server.value("select pg_is_in_recovery()").is_ok_and(|recovering| recovering == "t")
         });
         streaming == "t" && standbys
     }

@@ -74,17 +74,9 @@ pub(crate) fn by_proc() -> Result<Table> {
 /// What `ipvsadm` prints with these arguments in the director.
 pub(crate) fn ipvsadm(arguments: &[&str]) -> Result<String> {
     Namespace::Director.inside(|| {
-        let output = Command::new("ipvsadm")
-            .args(arguments)
-            .output()
-            .context("start ipvsadm")?;
+        let output = Command::new("ipvsadm").args(arguments).output().context("start ipvsadm")?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(
-            output.status.success(),
-            "ipvsadm {}: {}",
-            arguments.join(" "),
-            said.trim()
-        );
+        ensure!(output.status.success(), "ipvsadm {}: {}", arguments.join(" "), said.trim());
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     })
 }
@@ -94,9 +86,7 @@ pub(crate) fn by_neli() -> Result<Table> {
     Namespace::Director.inside(|| {
         let (router, _multicast) = NlRouter::connect(NlFamily::Generic, Some(0), Groups::empty())
             .map_err(words("open a netlink socket"))?;
-        let family = router
-            .resolve_genl_family("IPVS")
-            .map_err(words("resolve IPVS"))?;
+        let family = router.resolve_genl_family("IPVS").map_err(words("resolve IPVS"))?;
         let mut table = Table::default();
         for service in dump(&router, family, Ask::GetService, None)? {
             let mut read = read_service(&service)?;
@@ -114,11 +104,7 @@ type Nest = Nlattr<Top, Buffer>;
 
 /// One dump: the nests that came.
 fn dump(router: &NlRouter, family: u16, ask: Ask, service: Option<&[u8]>) -> Result<Vec<Nest>> {
-    let wanted = if ask == Ask::GetService {
-        Top::Service
-    } else {
-        Top::Destination
-    };
+    let wanted = if ask == Ask::GetService { Top::Service } else { Top::Destination };
     let mut attributes = GenlBuffer::<Top, Buffer>::new();
     if let Some(bytes) = service {
         attributes.push(nest(Top::Service, bytes)?);
@@ -157,14 +143,8 @@ struct Read {
 }
 
 fn read_service(nest: &Nest) -> Result<Read> {
-    let attributes = nest
-        .get_attr_handle::<Svc>()
-        .map_err(words("read a service"))?;
-    let field = |kind| {
-        attributes
-            .get_attribute(kind)
-            .map(|found| found.payload().as_ref())
-    };
+    let attributes = nest.get_attr_handle::<Svc>().map_err(words("read a service"))?;
+    let field = |kind| attributes.get_attribute(kind).map(|found| found.payload().as_ref());
     let family: [u8; 2] = sized(field(Svc::Family), "AF")?;
     let mut identity = raw(Svc::Family, &family);
     let key = if let Some(mark) = field(Svc::Mark) {
@@ -182,28 +162,13 @@ fn read_service(nest: &Nest) -> Result<Read> {
         Key::Address(u16::from_ne_bytes(protocol), address)
     };
     let name = field(Svc::Scheduler).context("a service without a scheduler")?;
-    let scheduler = String::from_utf8_lossy(name)
-        .trim_end_matches('\0')
-        .to_owned();
-    Ok(Read {
-        key,
-        identity,
-        service: Service {
-            scheduler,
-            destinations: BTreeMap::new(),
-        },
-    })
+    let scheduler = String::from_utf8_lossy(name).trim_end_matches('\0').to_owned();
+    Ok(Read { key, identity, service: Service { scheduler, destinations: BTreeMap::new() } })
 }
 
 fn read_destination(nest: &Nest) -> Result<(SocketAddr, Destination)> {
-    let attributes = nest
-        .get_attr_handle::<Dest>()
-        .map_err(words("read a destination"))?;
-    let field = |kind| {
-        attributes
-            .get_attribute(kind)
-            .map(|found| found.payload().as_ref())
-    };
+    let attributes = nest.get_attr_handle::<Dest>().map_err(words("read a destination"))?;
+    let field = |kind| attributes.get_attribute(kind).map(|found| found.payload().as_ref());
     let number = |kind, name| Ok::<_, anyhow::Error>(u32::from_ne_bytes(sized(field(kind), name)?));
     let family = u16::from_ne_bytes(sized(field(Dest::Family), "ADDR_FAMILY")?);
     let port = u16::from_be_bytes(sized(field(Dest::Port), "PORT")?);

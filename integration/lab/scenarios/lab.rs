@@ -29,9 +29,7 @@ impl Lab {
     /// Makes the servers' side of the topology. `artefacts` outlives the run, `work` need not.
     pub(crate) fn new(work: &Path, artefacts: &Path) -> Result<Self> {
         let variable = |name: &str| {
-            std::env::var_os(name)
-                .map(PathBuf::from)
-                .with_context(|| format!("${name} is not set"))
+            std::env::var_os(name).map(PathBuf::from).with_context(|| format!("${name} is not set"))
         };
         fs::create_dir_all(work).with_context(|| format!("make {}", work.display()))?;
         net::make_servers()?;
@@ -65,11 +63,7 @@ impl Lab {
 
     /// Says what happens, with the seconds since the scenario began.
     pub(crate) fn step(&self, text: impl AsRef<str>) {
-        crate::say(&format!(
-            "  {:6.1} s  {}",
-            self.started.elapsed().as_secs_f64(),
-            text.as_ref()
-        ));
+        crate::say(&format!("  {:6.1} s  {}", self.started.elapsed().as_secs_f64(), text.as_ref()));
     }
 
     /// Writes a figure into the artefacts and says it.
@@ -93,9 +87,7 @@ impl Lab {
 
     /// The cluster in whatever state the scenario has brought it to.
     pub(crate) fn cluster_as_is(&mut self) -> Result<&mut Cluster> {
-        self.cluster
-            .as_mut()
-            .context("the scenario has not asked for a cluster")
+        self.cluster.as_mut().context("the scenario has not asked for a cluster")
     }
 
     /// The same with settings of the scenario's own.
@@ -106,12 +98,7 @@ impl Lab {
             None => Cluster::new(&self.work, &self.template)?,
         };
         let cluster = self.cluster.insert(cluster);
-        self.logs.extend(
-            cluster
-                .servers()
-                .iter()
-                .map(|server| server.log().to_owned()),
-        );
+        self.logs.extend(cluster.servers().iter().map(|server| server.log().to_owned()));
         let made = cluster.settle(settings)?;
         if made {
             let seconds = started.elapsed().as_secs_f64();

@@ -1,11 +1,7 @@
 //! The lab's scenario runner: `list`, `run [SCENARIO...]`, or `template`. Needs root and a kernel with IPVS, and is
 //! therefore started by `integration/lab/run`. Exit status: 0 all passed, 1 a scenario failed, 2 the lab
 //! itself could not work.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program that talks to people"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
 #![expect(clippy::indexing_slicing, reason = "test code")]
 #![expect(dead_code, reason = "instruments that the scenarios to come need")]
 
@@ -85,13 +81,7 @@ fn run(names: &[String]) -> Result<bool> {
     let started = Instant::now();
     let mut failed = Vec::new();
     for (number, scenario) in chosen.iter().enumerate() {
-        say(&format!(
-            "[{}/{}] {}: {}",
-            number + 1,
-            chosen.len(),
-            scenario.name,
-            scenario.shows
-        ));
+        say(&format!("[{}/{}] {}: {}", number + 1, chosen.len(), scenario.name, scenario.shows));
         if !attempt(&mut lab, scenario) {
             failed.push(scenario.name);
         }
@@ -105,11 +95,7 @@ fn run(names: &[String]) -> Result<bool> {
     if !failed.is_empty() {
         say(&format!("failed: {}", failed.join(", ")));
     }
-    say(&format!(
-        "{} passed, {} failed",
-        chosen.len() - failed.len(),
-        failed.len()
-    ));
+    say(&format!("{} passed, {} failed", chosen.len() - failed.len(), failed.len()));
     Ok(failed.is_empty())
 }
 
@@ -132,9 +118,7 @@ fn attempt(lab: &mut Lab, scenario: &Scenario) -> bool {
     let name = scenario.name;
     let guard = std::thread::spawn(move || {
         if watchdog.recv_timeout(SCENARIO_LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
-            say(&format!(
-                "  {name} hangs: no verdict within {SCENARIO_LIMIT:?}, the lab gives up"
-            ));
+            say(&format!("  {name} hangs: no verdict within {SCENARIO_LIMIT:?}, the lab gives up"));
             std::process::exit(1);
         }
     });
@@ -143,9 +127,7 @@ fn attempt(lab: &mut Lab, scenario: &Scenario) -> bool {
         (scenario.run)(lab)
     }))
     .unwrap_or_else(|_| Err(anyhow!("the scenario panicked, see above")));
-    let logs = lab
-        .finish()
-        .unwrap_or_else(|error| format!("no logs: {error:#}\n"));
+    let logs = lab.finish().unwrap_or_else(|error| format!("no logs: {error:#}\n"));
     drop(finished);
     drop(guard.join());
     let seconds = started.elapsed().as_secs_f64();
@@ -169,8 +151,6 @@ fn kernel_log() -> String {
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let text = text.unwrap_or_else(|error| format!("no dmesg: {error}"));
     let lines: Vec<_> = text.lines().collect();
-    let end = lines
-        .get(lines.len().saturating_sub(15)..)
-        .unwrap_or_default();
+    let end = lines.get(lines.len().saturating_sub(15)..).unwrap_or_default();
     format!("--- the end of the kernel's log\n{}", end.join("\n"))
 }

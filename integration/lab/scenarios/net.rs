@@ -56,9 +56,7 @@ impl Namespace {
                 self.enter()?;
                 work()
             });
-            worker
-                .join()
-                .unwrap_or_else(|_| bail!("a thread in {} panicked", self.name()))
+            worker.join().unwrap_or_else(|_| bail!("a thread in {} panicked", self.name()))
         })
     }
 
@@ -88,10 +86,7 @@ pub(crate) fn vip(number: u8) -> SocketAddr {
 /// The IPv6 virtual address number 0 to 3 with PostgreSQL's port.
 pub(crate) fn vip6(number: u8) -> SocketAddr {
     let last = 0x100 + u16::from(number);
-    SocketAddr::new(
-        IpAddr::V6(Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, last)),
-        PORT,
-    )
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, last)), PORT)
 }
 
 /// The address of server 1, 2 or 3 with PostgreSQL's port.
@@ -102,20 +97,14 @@ pub(crate) fn server(number: u8) -> SocketAddr {
 /// The IPv6 address of server 1, 2 or 3 with PostgreSQL's port.
 pub(crate) fn server6(number: u8) -> SocketAddr {
     let last = 0x10 + u16::from(number);
-    SocketAddr::new(
-        IpAddr::V6(Ipv6Addr::new(0xfd00, 8, 0, 0, 0, 0, 0, last)),
-        PORT,
-    )
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0xfd00, 8, 0, 0, 0, 0, 0, last)), PORT)
 }
 
 /// Makes the switch and the servers' namespaces, after removing what an earlier run left.
 pub(crate) fn make_servers() -> Result<()> {
     remove_everything()?;
     let mut root = vec![format!("netns add {SWITCH}")];
-    let mut switch = vec![
-        "link add back type bridge".to_owned(),
-        "link set back up".to_owned(),
-    ];
+    let mut switch = vec!["link add back type bridge".to_owned(), "link set back up".to_owned()];
     for number in 1..=SERVERS {
         let name = Namespace::Server(number).name();
         root.push(format!("netns add {name}"));
@@ -155,9 +144,7 @@ pub(crate) fn make_director() -> Result<()> {
         .collect();
     root.push(format!("netns add {client}"));
     root.push(format!("netns add {director}"));
-    root.push(format!(
-        "link add front netns {director} type veth peer name eth0 netns {client}"
-    ));
+    root.push(format!("link add front netns {director} type veth peer name eth0 netns {client}"));
     // The servers remember the director's hardware address from the scenario before.
     root.push(format!(
         "link add back address {BACK_MAC} netns {director} type veth peer name uplink netns {SWITCH}"
@@ -187,11 +174,7 @@ pub(crate) fn remove_everything() -> Result<()> {
         .filter(|name| name.starts_with("pgvs-"))
         .map(|name| format!("netns del {name}"))
         .collect();
-    if lines.is_empty() {
-        Ok(())
-    } else {
-        ip(None, &lines)
-    }
+    if lines.is_empty() { Ok(()) } else { ip(None, &lines) }
 }
 
 fn director_lines() -> Vec<String> {
@@ -206,10 +189,7 @@ fn director_lines() -> Vec<String> {
     ];
     for number in 0..VIPS {
         lines.push(format!("addr add {}/32 dev front", vip(number).ip()));
-        lines.push(format!(
-            "addr add {}/128 dev front nodad",
-            vip6(number).ip()
-        ));
+        lines.push(format!("addr add {}/128 dev front nodad", vip6(number).ip()));
     }
     lines
 }
@@ -220,11 +200,7 @@ fn existing() -> Result<Vec<String>> {
     };
     entries
         .map(|entry| {
-            Ok(entry
-                .context("read /run/netns")?
-                .file_name()
-                .to_string_lossy()
-                .into_owned())
+            Ok(entry.context("read /run/netns")?.file_name().to_string_lossy().into_owned())
         })
         .collect()
 }
@@ -243,19 +219,12 @@ fn ip(namespace: Option<&str>, lines: &[String]) -> Result<()> {
         .spawn()
         .context("start ip (iproute2)")?;
     if let Some(mut stdin) = child.stdin.take() {
-        stdin
-            .write_all((lines.join("\n") + "\n").as_bytes())
-            .context("write to ip")?;
+        stdin.write_all((lines.join("\n") + "\n").as_bytes()).context("write to ip")?;
     }
     let output = child.wait_with_output().context("wait for ip")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "ip {}: {}\n{}",
-            namespace.unwrap_or("-"),
-            said.trim(),
-            lines.join("\n")
-        );
+        bail!("ip {}: {}\n{}", namespace.unwrap_or("-"), said.trim(), lines.join("\n"));
     }
     Ok(())
 }

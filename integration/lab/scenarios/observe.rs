@@ -57,19 +57,13 @@ impl Observer {
         let open = || Namespace::Director.inside(|| Session::connect(address, ADMIN));
         let (idle, beating) = (open()?, open()?);
         let (heard, stop) = (Arc::<Heard>::default(), Arc::new(AtomicBool::new(false)));
-        let (first, second) = (
-            (Arc::clone(&heard), Arc::clone(&stop)),
-            (Arc::clone(&heard), Arc::clone(&stop)),
-        );
+        let (first, second) =
+            ((Arc::clone(&heard), Arc::clone(&stop)), (Arc::clone(&heard), Arc::clone(&stop)));
         let threads = vec![
             std::thread::spawn(move || listen(idle, &first.0, &first.1)),
             std::thread::spawn(move || beat(beating, &second.0, &second.1, address)),
         ];
-        Ok(Self {
-            heard,
-            stop,
-            threads,
-        })
+        Ok(Self { heard, stop, threads })
     }
 
     /// Waits for the first word that fits, and says when it was heard.
@@ -134,14 +128,7 @@ fn beat(mut session: Session, heard: &Heard, stop: &AtomicBool, address: SocketA
         let told = session.parameters.get("in_hot_standby").cloned();
         let told = told.with_context(|| format!("{address} does not report in_hot_standby"))?;
         if role.as_ref() != Some(&told) {
-            note(
-                heard,
-                if told == "on" {
-                    Word::Standby
-                } else {
-                    Word::Primary
-                },
-            );
+            note(heard, if told == "on" { Word::Standby } else { Word::Primary });
             role = Some(told);
         }
         std::thread::sleep(BEAT);
@@ -155,10 +142,6 @@ fn beat(mut session: Session, heard: &Heard, stop: &AtomicBool, address: SocketA
 
 fn note(heard: &Heard, word: Word) {
     let at = Instant::now();
-    heard
-        .0
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push((at, word));
+    heard.0.lock().unwrap_or_else(PoisonError::into_inner).push((at, word));
     heard.1.notify_all();
 }

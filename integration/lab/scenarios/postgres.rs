@@ -60,21 +60,13 @@ impl Programs {
     /// Finds PostgreSQL 15 as Debian installs it, and its user.
     pub(crate) fn find() -> Result<Self> {
         let bin = PathBuf::from("/usr/lib/postgresql/15/bin");
-        ensure!(
-            bin.join("postgres").exists(),
-            "{} has no postgres",
-            bin.display()
-        );
+        ensure!(bin.join("postgres").exists(), "{} has no postgres", bin.display());
         let users = fs::read_to_string("/etc/passwd").context("read /etc/passwd")?;
         let line = users.lines().find(|line| line.starts_with("postgres:"));
-        let fields: Vec<_> = line
-            .context("no user postgres in /etc/passwd")?
-            .split(':')
-            .collect();
+        let fields: Vec<_> = line.context("no user postgres in /etc/passwd")?.split(':').collect();
         let number = |at: usize| fields.get(at).and_then(|text| text.parse().ok());
-        let (user, group) = number(2)
-            .zip(number(3))
-            .context("/etc/passwd: postgres without ids")?;
+        let (user, group) =
+            number(2).zip(number(3)).context("/etc/passwd: postgres without ids")?;
         Ok(Self { bin, user, group })
     }
 
@@ -82,20 +74,14 @@ impl Programs {
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.bin.join(program));
         command.uid(self.user).gid(self.group).current_dir("/");
-        command
-            .env_clear()
-            .env("LC_ALL", "C")
-            .env("PATH", "/usr/bin:/bin");
+        command.env_clear().env("LC_ALL", "C").env("PATH", "/usr/bin:/bin");
         command
     }
 
     /// Makes a data directory with the lab's roles, from which every server is copied, unless `kept`
     /// holds it already. `work` is where PostgreSQL's user may go; `kept` need not be.
     pub(crate) fn make_template(&self, work: &Path, kept: &Path) -> Result<()> {
-        let (recipe, stamp) = (
-            format!("{LAB_CONF}{TEMPLATE_SQL}"),
-            kept.with_extension("recipe"),
-        );
+        let (recipe, stamp) = (format!("{LAB_CONF}{TEMPLATE_SQL}"), kept.with_extension("recipe"));
         if fs::read_to_string(&stamp).is_ok_and(|text| text == recipe) {
             return Ok(());
         }
@@ -136,9 +122,7 @@ impl Programs {
             .spawn()
             .context("start postgres --single")?;
         if let Some(mut stdin) = single.stdin.take() {
-            stdin
-                .write_all(TEMPLATE_SQL.as_bytes())
-                .context("write to postgres --single")?;
+            stdin.write_all(TEMPLATE_SQL.as_bytes()).context("write to postgres --single")?;
         }
         succeeded("postgres --single", &single.wait_with_output()?)
     }
@@ -226,9 +210,7 @@ impl Server {
 
     /// Whether its postmaster lives.
     pub(crate) fn is_running(&mut self) -> bool {
-        self.process
-            .as_mut()
-            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        self.process.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// Gives it fresh files from the template.
@@ -247,14 +229,7 @@ impl Server {
         let output = Namespace::Server(self.number).inside(|| {
             self.programs
                 .command("pg_basebackup")
-                .args([
-                    "--checkpoint=fast",
-                    "--no-sync",
-                    "--wal-method=stream",
-                    "-U",
-                    ADMIN,
-                    "-h",
-                ])
+                .args(["--checkpoint=fast", "--no-sync", "--wal-method=stream", "-U", ADMIN, "-h"])
                 .arg(net::server(primary).ip().to_string())
                 .arg("-D")
                 .arg(&self.data)
@@ -323,12 +298,7 @@ impl Server {
                 Ok(session) => return session.close(),
                 Err(error) => error,
             };
-            ensure!(
-                self.is_running(),
-                "{} ended: {}",
-                self.name(),
-                self.last_lines()
-            );
+            ensure!(self.is_running(), "{} ended: {}", self.name(), self.last_lines());
             ensure!(
                 Instant::now() < deadline,
                 "{} lets nobody in: {failure:#}: {}",
@@ -374,11 +344,7 @@ impl Server {
     pub(crate) fn wait_end(&mut self, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
         while self.is_running() {
-            ensure!(
-                Instant::now() < deadline,
-                "{} still runs after {limit:?}",
-                self.name()
-            );
+            ensure!(Instant::now() < deadline, "{} still runs after {limit:?}", self.name());
             std::thread::sleep(Duration::from_millis(5));
         }
         self.process = None;
@@ -405,10 +371,7 @@ impl Server {
     }
 
     fn pid(&self) -> Result<Pid> {
-        let child = self
-            .process
-            .as_ref()
-            .ok_or_else(|| anyhow!("{} does not run", self.name()))?;
+        let child = self.process.as_ref().ok_or_else(|| anyhow!("{} does not run", self.name()))?;
         Ok(Pid::from_child(child))
     }
 
@@ -465,11 +428,7 @@ fn locale_directory(data: &Path) -> PathBuf {
 
 fn succeeded(what: &str, output: &Output) -> Result<()> {
     if !output.status.success() {
-        bail!(
-            "{what}: {}: {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("{what}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(())
 }

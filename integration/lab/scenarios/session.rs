@@ -58,28 +58,16 @@ impl Session {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(limit))?;
         stream.set_write_timeout(Some(limit))?;
-        let mut session = Self {
-            stream,
-            parameters: BTreeMap::new(),
-        };
+        let mut session = Self { stream, parameters: BTreeMap::new() };
         let mut body = 196_608_u32.to_be_bytes().to_vec();
-        for text in [
-            "user",
-            user,
-            "database",
-            "postgres",
-            "application_name",
-            "lab",
-        ] {
+        for text in ["user", user, "database", "postgres", "application_name", "lab"] {
             body.extend_from_slice(text.as_bytes());
             body.push(0);
         }
         body.push(0);
         let length = u32::try_from(body.len() + 4)?.to_be_bytes();
         session.stream.write_all(&[&length, &body[..]].concat())?;
-        session
-            .until_ready()
-            .with_context(|| format!("log in at {address}"))?;
+        session.until_ready().with_context(|| format!("log in at {address}"))?;
         Ok(session)
     }
 
@@ -92,10 +80,7 @@ impl Session {
     /// Runs one simple query and returns the first field of its first row.
     pub(crate) fn value(&mut self, sql: &str) -> Result<String> {
         let rows = self.query(sql)?;
-        rows.into_iter()
-            .flatten()
-            .next()
-            .ok_or_else(|| anyhow!("{sql}: no row"))
+        rows.into_iter().flatten().next().ok_or_else(|| anyhow!("{sql}: no row"))
     }
 
     /// A bare Sync: the cheapest sign of life.
@@ -116,9 +101,7 @@ impl Session {
 
     /// Sets how long [`Session::next`] waits; none means for ever.
     pub(crate) fn patience(&self, limit: Option<Duration>) -> Result<()> {
-        self.stream
-            .set_read_timeout(limit)
-            .context("set a read timeout")
+        self.stream.set_read_timeout(limit).context("set a read timeout")
     }
 
     /// Waits for one message. `Ok(None)` when the server has hung up.
@@ -131,9 +114,7 @@ impl Session {
         let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
         let rest = usize::try_from(length.saturating_sub(4)).unwrap_or(usize::MAX);
         if rest > 1 << 20 {
-            return Err(std::io::Error::other(format!(
-                "a message of {length} bytes"
-            )));
+            return Err(std::io::Error::other(format!("a message of {length} bytes")));
         }
         let mut body = vec![0; rest];
         self.stream.read_exact(&mut body)?;
@@ -142,9 +123,7 @@ impl Session {
 
     fn send(&mut self, tag: u8, body: &[u8]) -> Result<()> {
         let length = u32::try_from(body.len() + 4)?.to_be_bytes();
-        self.stream
-            .write_all(&[&[tag], &length[..], body].concat())
-            .context("send")
+        self.stream.write_all(&[&[tag], &length[..], body].concat()).context("send")
     }
 
     /// Reads up to ReadyForQuery; an ErrorResponse on the way is the result.
@@ -154,8 +133,7 @@ impl Session {
             let Some(message) = self.next().context("wait for an answer")? else {
                 bail!(
                     "{}",
-                    failure.map_or("the server hung up".to_owned(), |said: Said| said
-                        .to_string())
+                    failure.map_or("the server hung up".to_owned(), |said: Said| said.to_string())
                 );
             };
             match message.tag {

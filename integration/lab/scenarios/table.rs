@@ -68,9 +68,7 @@ impl Table {
             let read = || format!("/proc/net/ip_vs: {line:?}");
             match words[..] {
                 ["->", address, forwarding, weight, active, inactive] => {
-                    let service = key
-                        .and_then(|key| table.0.get_mut(&key))
-                        .with_context(read)?;
+                    let service = key.and_then(|key| table.0.get_mut(&key)).with_context(read)?;
                     let destination = Destination {
                         weight: weight.parse().with_context(read)?,
                         forwarding: forwarding.to_owned(),
@@ -93,10 +91,7 @@ impl Table {
                         "SCTP" => 132,
                         _ => bail!(read()),
                     };
-                    key = Some(Key::Address(
-                        number,
-                        hex_address(address).with_context(read)?,
-                    ));
+                    key = Some(Key::Address(number, hex_address(address).with_context(read)?));
                     table.insert(key, scheduler);
                 }
                 _ => bail!(read()),
@@ -106,10 +101,7 @@ impl Table {
     }
 
     fn insert(&mut self, key: Option<Key>, scheduler: &str) {
-        let service = Service {
-            scheduler: scheduler.to_owned(),
-            destinations: BTreeMap::new(),
-        };
+        let service = Service { scheduler: scheduler.to_owned(), destinations: BTreeMap::new() };
         self.0.extend(key.map(|key| (key, service)));
     }
 
@@ -120,15 +112,8 @@ impl Table {
 
     /// The destinations of a service that take new connections.
     pub(crate) fn usable(&self, key: Key) -> Vec<SocketAddr> {
-        let destinations = self
-            .0
-            .get(&key)
-            .into_iter()
-            .flat_map(|service| &service.destinations);
-        destinations
-            .filter(|(_, d)| d.weight > 0)
-            .map(|(&address, _)| address)
-            .collect()
+        let destinations = self.0.get(&key).into_iter().flat_map(|service| &service.destinations);
+        destinations.filter(|(_, d)| d.weight > 0).map(|(&address, _)| address).collect()
     }
 
     /// The same table without its connection counters, for comparisons while clients work.
@@ -161,13 +146,8 @@ impl fmt::Display for Table {
 
 /// `0A090064:1538` or `[fd00:0009:...:0100]:1538`.
 fn hex_address(text: &str) -> Result<SocketAddr> {
-    let (address, port) = text
-        .rsplit_once(':')
-        .ok_or_else(|| anyhow!("{text}: no port"))?;
-    let address = match address
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
+    let (address, port) = text.rsplit_once(':').ok_or_else(|| anyhow!("{text}: no port"))?;
+    let address = match address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(six) => IpAddr::V6(six.parse::<Ipv6Addr>()?),
         None => IpAddr::V4(Ipv4Addr::from_bits(u32::from_str_radix(address, 16)?)),
     };

@@ -38,10 +38,7 @@ impl Sample {
 
     /// The destinations of a service with a weight above 0.
     pub(crate) fn usable(&self, key: Key) -> Vec<SocketAddr> {
-        let usable = self
-            .weights
-            .iter()
-            .filter(|((of, _), weight)| *of == key && **weight > 0);
+        let usable = self.weights.iter().filter(|((of, _), weight)| *of == key && **weight > 0);
         usable.map(|((_, server), _)| *server).collect()
     }
 }
@@ -73,17 +70,8 @@ impl Watch {
                 theirs.1.notify_all();
             }
         });
-        let watch = Self {
-            shared,
-            stop,
-            thread: Some(thread),
-        };
-        watch.wait(
-            "the first read",
-            Duration::from_secs(5),
-            Instant::now(),
-            |_| true,
-        )?;
+        let watch = Self { shared, stop, thread: Some(thread) };
+        watch.wait("the first read", Duration::from_secs(5), Instant::now(), |_| true)?;
         Ok(watch)
     }
 
@@ -103,19 +91,14 @@ impl Watch {
             if let Some(failure) = &seen.failure {
                 bail!("the reader of /proc/net/ip_vs: {failure}");
             }
-            if let Some(sample) = from(&seen.samples, since)
-                .iter()
-                .find(|sample| condition(sample))
+            if let Some(sample) = from(&seen.samples, since).iter().find(|sample| condition(sample))
             {
                 return Ok(sample.at.max(since));
             }
             let now = Instant::now();
             if now >= deadline {
-                let last = seen
-                    .samples
-                    .last()
-                    .map(|sample| render(&sample.weights))
-                    .unwrap_or_default();
+                let last =
+                    seen.samples.last().map(|sample| render(&sample.weights)).unwrap_or_default();
                 bail!("not seen within {limit:?}: {what}; the kernel's table is\n{last}");
             }
             seen = changed
@@ -132,10 +115,7 @@ impl Watch {
 
     /// The states since then in which two servers of a service had a weight above 0.
     pub(crate) fn two_writers(&self, since: Instant, key: Key) -> Vec<Sample> {
-        self.samples(since)
-            .into_iter()
-            .filter(|sample| sample.usable(key).len() > 1)
-            .collect()
+        self.samples(since).into_iter().filter(|sample| sample.usable(key).len() > 1).collect()
     }
 
     /// How often the table was read and the longest time between two reads.
@@ -162,26 +142,16 @@ fn read_until(shared: &(Mutex<Seen>, Condvar), stop: &AtomicBool) -> Result<()> 
     while !stop.load(Ordering::Relaxed) {
         text.clear();
         file.rewind()?;
-        file.read_to_string(&mut text)
-            .context("read /proc/net/ip_vs")?;
+        file.read_to_string(&mut text).context("read /proc/net/ip_vs")?;
         let at = Instant::now();
         let fresh = text != before;
-        let weights = if fresh {
-            Some(weights(&Table::parse(&text)?))
-        } else {
-            None
-        };
+        let weights = if fresh { Some(weights(&Table::parse(&text)?)) } else { None };
         let mut seen = lock(&shared.0);
         seen.reads += 1;
-        seen.widest_gap = seen
-            .widest_gap
-            .max(last.map_or(Duration::ZERO, |last| at - last));
+        seen.widest_gap = seen.widest_gap.max(last.map_or(Duration::ZERO, |last| at - last));
         // The text changes with every connection, the weights do not.
         if let Some(weights) = weights
-            && seen
-                .samples
-                .last()
-                .is_none_or(|sample| sample.weights != weights)
+            && seen.samples.last().is_none_or(|sample| sample.weights != weights)
         {
             seen.samples.push(Sample { at, weights });
             shared.1.notify_all();
@@ -196,19 +166,13 @@ fn read_until(shared: &(Mutex<Seen>, Condvar), stop: &AtomicBool) -> Result<()> 
 
 /// From the sample that held at a moment on.
 fn from(samples: &[Sample], since: Instant) -> &[Sample] {
-    let first = samples
-        .iter()
-        .rposition(|sample| sample.at <= since)
-        .unwrap_or(0);
+    let first = samples.iter().rposition(|sample| sample.at <= since).unwrap_or(0);
     samples.get(first..).unwrap_or_default()
 }
 
 fn weights(table: &Table) -> Weights {
     let services = table.0.iter().flat_map(|(&key, service)| {
-        service
-            .destinations
-            .iter()
-            .map(move |(&server, d)| ((key, server), d.weight))
+        service.destinations.iter().map(move |(&server, d)| ((key, server), d.weight))
     });
     services.collect()
 }

@@ -32,10 +32,7 @@ const SOON: Duration = Duration::from_secs(10);
 fn lab_balances(lab: &mut Lab) -> Result<()> {
     lab.cluster()?;
     let six = [1, 2, 3].map(net::server6);
-    for (vip, servers) in [
-        (net::vip(0), [1, 2, 3].map(net::server)),
-        (net::vip6(0), six),
-    ] {
+    for (vip, servers) in [(net::vip(0), [1, 2, 3].map(net::server)), (net::vip6(0), six)] {
         kernel::ipvsadm(&["-A", "-t", &vip.to_string(), "-s", "rr"])?;
         for server in servers {
             add(&vip.to_string(), &server.to_string(), "7")?;
@@ -55,14 +52,8 @@ fn lab_balances(lab: &mut Lab) -> Result<()> {
     let active = proc.0[&Key::tcp(net::vip(0))].destinations[&at].active;
     ensure!(active == 1, "one active connection at {at}, not {active}");
     let listed = kernel::ipvsadm(&["-Ln"])?;
-    let rows = listed
-        .lines()
-        .filter(|line| line.contains("Masq    7 "))
-        .count();
-    ensure!(
-        rows == 6,
-        "ipvsadm lists {rows} destinations of weight 7:\n{listed}"
-    );
+    let rows = listed.lines().filter(|line| line.contains("Masq    7 ")).count();
+    ensure!(rows == 6, "ipvsadm lists {rows} destinations of weight 7:\n{listed}");
     lab.step("the table by /proc, neli and ipvsadm is the same");
     open.close()
 }
@@ -76,9 +67,7 @@ fn instruments_see(lab: &mut Lab) -> Result<()> {
     for (server, weight) in [(1, "1"), (2, "1"), (3, "0")] {
         add(&vip, &net::server(server).to_string(), weight)?;
     }
-    let both = watch.wait("all three servers", SOON, began, |sample| {
-        sample.weights.len() == 3
-    })?;
+    let both = watch.wait("all three servers", SOON, began, |sample| sample.weights.len() == 3)?;
     let worker = Worker::start(net::vip(0), 5);
     std::thread::sleep(Duration::from_secs(1));
     let tally = worker.stop()?;
@@ -92,43 +81,30 @@ fn instruments_see(lab: &mut Lab) -> Result<()> {
         "connections are no change of a weight: {:?}",
         watch.samples(both)
     );
-    ensure!(
-        !watch.two_writers(both, key).is_empty(),
-        "two usable servers are not seen as such"
-    );
+    ensure!(!watch.two_writers(both, key).is_empty(), "two usable servers are not seen as such");
     let server = net::server(2);
     let before = Instant::now();
     kernel::ipvsadm(&["-e", "-t", &vip, "-r", &server.to_string(), "-m", "-w", "0"])?;
-    let seen = watch.wait("weight 0", SOON, before, |sample| {
-        sample.weight(key, server) == Some(0)
-    })?;
+    let seen =
+        watch.wait("weight 0", SOON, before, |sample| sample.weight(key, server) == Some(0))?;
     let (reads, gap) = watch.tightness();
     lab.step(format!(
         "ipvsadm -e was seen {} after its start; {reads} reads, the widest gap {}",
         ms(seen - before),
         ms(gap)
     ));
-    ensure!(
-        watch.two_writers(seen, key).is_empty(),
-        "one usable server is seen as two"
-    );
+    ensure!(watch.two_writers(seen, key).is_empty(), "one usable server is seen as two");
 
     let observer = Observer::start(2)?;
     observer.wait("that it is a standby", SOON, |word| *word == Word::Standby)?;
     let told = lab.cluster_as_is()?.server(2)?.tell(Stop::Fast)?;
     let heard = observer.wait("that it stops", SOON, Word::is_end)?;
-    lab.step(format!(
-        "a fast stop was announced {} after the signal",
-        ms(heard - told)
-    ));
+    lab.step(format!("a fast stop was announced {} after the signal", ms(heard - told)));
     let observer = Observer::start(3)?;
     let told = Instant::now();
     lab.cluster_as_is()?.server(3)?.promote()?;
     let heard = observer.wait("that it is a primary", SOON, |word| *word == Word::Primary)?;
-    lab.step(format!(
-        "a promotion was announced {} after it was asked for",
-        ms(heard - told)
-    ));
+    lab.step(format!("a promotion was announced {} after it was asked for", ms(heard - told)));
     Ok(())
 }
 

@@ -2,6 +2,16 @@
 //!
 //! Pure: the files are read elsewhere and come in as text.
 
+mod check;
+mod file;
+pub mod finding;
+pub mod include;
+pub mod outside;
+mod report;
+pub mod sources;
+mod syntax;
+mod words;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;

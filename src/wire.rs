@@ -8,6 +8,7 @@ use netlink_packet_core as core;
 
 mod attr;
 mod destination;
+pub mod family;
 #[cfg(test)]
 mod golden;
 mod ids;
@@ -46,6 +47,12 @@ pub enum DecodeError {
         value: String,
     },
     /// The message is no netlink message, or is cut short.
-    #[error("malformed netlink message: {0}")]
-    Malformed(#[from] core::DecodeError),
+    #[error("a message that is not understood: {0}")]
+    Malformed(core::DecodeError),
+}
+
+impl From<core::DecodeError> for DecodeError {
+    fn from(error: core::DecodeError) -> Self {
+        Self::Malformed(error)
+    }
 }

@@ -205,8 +205,10 @@ impl World {
     }
 
     fn obstruct(&mut self, server: usize) {
-        use Obstacle::{Descriptors, DiskFull, Full, PostmasterHangs, RoleLimit, WrongPassword};
-        let all = [Full, RoleLimit, WrongPassword, Descriptors, DiskFull, PostmasterHangs, Full];
+        use Obstacle::{
+            Descriptors, DiskFull, Full, HangsUp, PostmasterHangs, RoleLimit, WrongPassword,
+        };
+        let all = [Full, RoleLimit, WrongPassword, Descriptors, DiskFull, PostmasterHangs, HangsUp];
         let obstacle = setup::pick(&mut self.rng, &all);
         self.servers[server].obstacle = obstacle;
         let address = self.servers[server].address;

@@ -90,7 +90,10 @@ impl Ears {
                 Evidence::Gone => heard.is_condemned = true,
                 Evidence::NotNow => (heard.is_condemned, heard.is_closed) = (true, true),
                 Evidence::Silence | Evidence::Blind => is_answer = false,
-                Evidence::Full | Evidence::Refusing(_) | Evidence::Misconfigured => (),
+                Evidence::Full
+                | Evidence::Refusing(_)
+                | Evidence::HangingUp
+                | Evidence::Misconfigured => (),
             },
         }
         if is_answer {
@@ -194,7 +197,10 @@ impl World {
             let Some(member) = pool.servers.iter().find(|server| server.address == to.0) else {
                 continue;
             };
-            let fits = match said(to.0).map(|word| (target, word.role)) {
+            // One that comes up may still fall by what was heard before.
+            let asked = (to.0, settings.clone());
+            let is_long = ears.heard.get(&asked).is_some_and(|it| now.since(it.since) > RISE);
+            let fits = match said(to.0).filter(|_| is_long).map(|word| (target, word.role)) {
                 Some((Target::Primary, Role::Primary) | (Target::Any, _)) => true,
                 Some((Target::Standby | Target::PreferStandby, Role::Standby)) => true,
                 Some((Target::PreferStandby, Role::Primary)) => standbys == 0,

@@ -222,7 +222,7 @@ impl World {
         Before {
             usable: self.kernel.usable(key),
             sessions: sessions.unwrap_or_default(),
-            unflushed: unflushed && !is_old,
+            unflushed: unflushed && !is_old && !self.troubles.is_kernel_flaky,
         }
     }
 

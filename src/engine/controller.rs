@@ -111,7 +111,10 @@ impl Controller {
                 actions.push(Action::Report(Transition::Paused));
             }
             Event::Resume => self.resume(actions),
-            Event::Stop => self.stopping = Some(self.config.director.on_stop),
+            Event::Stop => {
+                self.stopping = Some(self.config.director.on_stop);
+                self.reconciler.look_at_everything(&self.membership);
+            }
         }
     }
 
@@ -153,6 +156,7 @@ impl Controller {
             actions.push(Action::HangUp(id));
         }
         self.freeze.heard(observation, actions);
+        self.follow_freeze(actions);
         let Some(probe) = self.membership.probes.get(&id) else {
             return;
         };
@@ -193,10 +197,17 @@ impl Controller {
                 actions.push(Action::Report(Transition::Condition { server, from, to, cause }));
             }
         }
-        self.is_frozen = self.freeze.is_on() || self.freeze.withholds();
         let pools = self.membership.probes.get(&id).map(|probe| probe.pools.clone());
         for place in pools.into_iter().flatten() {
             self.decide(place, actions);
+        }
+    }
+
+    /// Decides everything anew where soft evidence begins or ceases to count.
+    fn follow_freeze(&mut self, actions: &mut Vec<Action>) {
+        let is_frozen = self.freeze.is_on() || self.freeze.withholds();
+        if std::mem::replace(&mut self.is_frozen, is_frozen) != is_frozen {
+            self.decide_all(actions);
         }
     }
 
@@ -232,14 +243,18 @@ impl Controller {
                         .any(|decision| decision.weight.is_some_and(Weight::is_usable))
             })
         };
-        let pace =
-            if pool.services.iter().any(lacks_writer) { Pace::Hurried } else { Pace::Normal };
-        for member in &pool.members {
-            let Some(id) = member.probe else { continue };
-            if let Some(probe) = self.membership.probes.get_mut(&id)
-                && probe.pace != pace
-            {
-                probe.pace = pace;
+        let is_hurried = pool.services.iter().any(lacks_writer);
+        let probes: Vec<_> = pool.members.iter().filter_map(|member| member.probe).collect();
+        if let Some(pool) = self.membership.pools.get_mut(place) {
+            pool.is_hurried = is_hurried;
+        }
+        let Membership { pools, probes: all, .. } = &mut self.membership;
+        for id in probes {
+            let Some(probe) = all.get_mut(&id) else { continue };
+            let is_hurried = |&place: &usize| pools.get(place).is_some_and(|pool| pool.is_hurried);
+            let pace =
+                if probe.pools.iter().any(is_hurried) { Pace::Hurried } else { Pace::Normal };
+            if std::mem::replace(&mut probe.pace, pace) != pace {
                 actions.push(Action::Pace(id, pace));
             }
         }
@@ -267,14 +282,13 @@ impl Controller {
         if now < self.listen_at && !is_thawing {
             return;
         }
-        let was_frozen = self.is_frozen;
         let freeze = &mut self.freeze;
         freeze.listen(
             self.membership.probes.values().map(|p| (&p.health, &*p.settings)),
             now,
             actions,
         );
-        self.is_frozen = self.freeze.is_on() || self.freeze.withholds();
+        self.follow_freeze(actions);
         let witnesses: Vec<bool> = self
             .membership
             .pools
@@ -302,9 +316,6 @@ impl Controller {
         self.listen_at = next.unwrap_or_else(|| now.after(Duration::from_secs(1)));
         for (id, from) in changed {
             self.verdict_changed(id, from, actions);
-        }
-        if was_frozen != self.is_frozen {
-            self.decide_all(actions);
         }
     }
 

@@ -86,6 +86,8 @@ pub enum Evidence {
     Full,
     /// Soft: alive, refuses for a reason of its own.
     Refusing(SqlState),
+    /// Soft: something there hangs up on new connections.
+    HangingUp,
     /// No evidence about the server: the probe is set up wrongly; the server lives.
     Misconfigured,
     /// No evidence at all: the probe could not even try.
@@ -98,9 +100,8 @@ pub enum Evidence {
 pub fn of(error: &ProbeError) -> Evidence {
     match error {
         ProbeError::Refused => Evidence::Gone,
-        ProbeError::Unreachable(_) | ProbeError::TimedOut(_) | ProbeError::Closed(_) => {
-            Evidence::Silence
-        }
+        ProbeError::Unreachable(_) | ProbeError::TimedOut(_) => Evidence::Silence,
+        ProbeError::Closed(_) => Evidence::HangingUp,
         ProbeError::Said(said) => of_error(said),
         ProbeError::Garbled(_) => Evidence::Misconfigured,
         ProbeError::Prober(_) => Evidence::Blind,
@@ -119,8 +120,8 @@ fn of_error(said: &ServerError) -> Evidence {
             let own = said.routine.as_deref().is_some_and(|r| OWN_LIMIT_ROUTINES.contains(&r));
             if own { Evidence::Misconfigured } else { Evidence::Full }
         }
-        // A session that is being closed while it logs in says nothing that the next one will not.
-        SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN => Evidence::Silence,
+        // The stop came while the session logged in.
+        SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN => Evidence::HangingUp,
         other => match other.class() {
             // Authentication, catalogue name, access rule, undefined object, protocol, unsupported feature.
             "28" | "3D" | "42" | "08" | "0A" | "22" => Evidence::Misconfigured,
@@ -188,7 +189,7 @@ mod tests {
             ("3D000", None, Evidence::Misconfigured),
             ("42501", None, Evidence::Misconfigured),
             ("08P01", None, Evidence::Misconfigured),
-            ("57P01", None, Evidence::Silence),
+            ("57P01", None, Evidence::HangingUp),
             ("53100", None, Evidence::Refusing(SqlState::new("53100").unwrap())),
         ];
         for (code, routine, expected) in table {

@@ -276,10 +276,7 @@ impl Health {
                 self.facts = None;
             }
             if self.is_pulsing(at, settings) {
-                self.timeouts = self.timeouts.saturating_add(1);
-                if self.timeouts >= HUNG_AFTER && self.condition == Condition::Up {
-                    self.condition = Condition::Hung;
-                }
+                self.timed_out();
             }
             return;
         }
@@ -288,6 +285,10 @@ impl Health {
             self.allowance = FRESH_ROUND;
         }
         match evidence {
+            Evidence::HangingUp if self.has_session => self.timed_out(),
+            Evidence::HangingUp if self.condition == Condition::Up => {
+                self.condition = Condition::Hung
+            }
             // A session that answers shows that something else refuses, a filter perhaps. One that does not may have
             // ended unheard.
             Evidence::Gone if self.is_pulsing(at, settings) => self.condition = Condition::Hung,
@@ -312,10 +313,18 @@ impl Health {
                     self.condition = Condition::Unknown;
                 }
             }
-            Evidence::Silence => (),
+            Evidence::HangingUp | Evidence::Silence => (),
         }
         if matches!(self.condition, Condition::Full | Condition::Refusing(_)) {
             self.is_suspect = false;
+        }
+    }
+
+    /// A fresh connection came to nothing beside a living session.
+    fn timed_out(&mut self) {
+        self.timeouts = self.timeouts.saturating_add(1);
+        if self.timeouts >= HUNG_AFTER && self.condition == Condition::Up {
+            self.condition = Condition::Hung;
         }
     }
 

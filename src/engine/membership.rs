@@ -31,6 +31,8 @@ pub(super) struct PoolState {
     /// The last decision about the writer, and the verdicts that it was taken from.
     pub(super) view: View,
     pub(super) verdicts: Vec<Verdict>,
+    /// Whether a service of the pool for the primary has no usable writer.
+    pub(super) is_hurried: bool,
 }
 
 /// A server in a pool.
@@ -221,6 +223,7 @@ impl Membership {
                 cluster: Cluster::default(),
                 view: View::default(),
                 verdicts: Vec::new(),
+                is_hurried: false,
             });
         }
         for service in &config.services {
@@ -333,6 +336,7 @@ impl PoolState {
         };
         let incumbent = moved(pool.cluster.incumbent);
         let writer = moved(pool.view.writer);
+        self.is_hurried = pool.is_hurried;
         self.cluster = pool.cluster.with_incumbent(incumbent);
         self.view = View { writer, standings: Vec::new() };
     }

@@ -132,15 +132,18 @@ impl Reconciler {
         self.dirty.extend(keys);
     }
 
-    /// Every service of ours may have to change.
+    /// Every service of ours may have to change, and every service of the config is ours.
     pub(super) fn look_at_everything(&mut self, membership: &Membership) {
-        self.dirty.extend(membership.services.keys().chain(&self.memory.owned));
+        for &key in membership.services.keys() {
+            self.is_memory_dirty |= self.memory.owned.insert(key);
+        }
+        self.dirty.extend(&self.memory.owned);
         self.is_settled = false;
     }
 
     /// Takes the weights that the kernel has for members that were never decided. At the start, what a service
     /// lacks is taken for removed with a reason; later it is new in the config.
-    pub(super) fn adopt_new(&self, membership: &mut Membership, is_start: bool) {
+    pub(super) fn adopt_new(&mut self, membership: &mut Membership, is_start: bool) {
         let Some(actual) = &self.actual else { return };
         let Membership { services, pools, .. } = membership;
         for (key, service) in services {
@@ -150,6 +153,8 @@ impl Reconciler {
             let Some(pool) = pools.get(service.pool) else {
                 continue;
             };
+            // Looked after from here on, whoever made it.
+            self.is_memory_dirty |= self.memory.owned.insert(*key);
             for (place, member) in pool.members.iter().enumerate() {
                 let is_new = service.decisions.get(place).is_none_or(Option::is_none);
                 let Some(adopted) = service.adopted.get_mut(place).filter(|_| is_new) else {
@@ -466,8 +471,7 @@ impl Reconciler {
     }
 
     /// A service is written to the state file before it is made.
-    fn is_safe_to_make(&mut self, key: ServiceKey) -> bool {
-        self.is_memory_dirty |= self.memory.owned.insert(key);
+    fn is_safe_to_make(&self, key: ServiceKey) -> bool {
         self.saved.contains(&key) && !self.is_saving
     }
 

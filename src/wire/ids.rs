@@ -14,6 +14,9 @@ pub(super) struct Id {
     pub(super) name: &'static str,
 }
 
+/// u16, in the controller's answer (`CTRL_ATTR_FAMILY_ID`, include/uapi/linux/genetlink.h).
+pub(super) const CTRL_FAMILY_ID: Id = id(1, "CTRL_ATTR_FAMILY_ID");
+
 const fn id(number: u16, name: &'static str) -> Id {
     Id { number, name }
 }

@@ -37,30 +37,49 @@ pub enum Payload<R> {
 }
 
 /// Reads the messages of a datagram one by one; after an error there are no more.
-pub fn messages<R>(datagram: &[u8]) -> impl Iterator<Item = Result<Message<R>, DecodeError>>
+///
+/// Those whose sequence number is not `wanted` are left out unread: late answers to earlier requests may be
+/// of another family.
+pub fn messages<R>(
+    datagram: &[u8],
+    wanted: impl Fn(u32) -> bool,
+) -> impl Iterator<Item = Result<Message<R>, DecodeError>>
 where
     R: ParseableParametrized<[u8], GenlHeader>,
 {
     let mut rest = datagram;
     std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
+        while !rest.is_empty() {
+            let (message, length) = match first(rest, &wanted) {
+                Ok(read) => read,
+                Err(error) => {
+                    rest = &[];
+                    return Some(Err(error));
+                }
+            };
+            rest = rest.get(length..).unwrap_or_default();
+            if message.is_some() {
+                return message.map(Ok);
+            }
         }
-        let result = first(rest);
-        rest = match &result {
-            Ok((_, length)) => rest.get(*length..).unwrap_or_default(),
-            Err(_) => &[],
-        };
-        Some(result.map(|(message, _)| message))
+        None
     })
 }
 
-/// The first message, and where the next one starts.
-fn first<R>(bytes: &[u8]) -> Result<(Message<R>, usize), DecodeError>
+/// The first message if it is wanted, and where the next one starts.
+fn first<R>(
+    bytes: &[u8],
+    wanted: &impl Fn(u32) -> bool,
+) -> Result<(Option<Message<R>>, usize), DecodeError>
 where
     R: ParseableParametrized<[u8], GenlHeader>,
 {
     let buffer = NetlinkBuffer::new_checked(bytes)?;
+    let length = usize::try_from(buffer.length()).unwrap_or(bytes.len()).next_multiple_of(4);
+    let sequence = buffer.sequence_number();
+    if !wanted(sequence) {
+        return Ok((None, length));
+    }
     let body = buffer.payload();
     let payload = match buffer.message_type() {
         NLMSG_ERROR => match ErrorBuffer::new_checked(body)?.code() {
@@ -81,9 +100,7 @@ where
             Payload::Reply(R::parse_with_param(attributes, header)?)
         }
     };
-    let message = Message { sequence: buffer.sequence_number(), payload };
-    let length = usize::try_from(buffer.length()).unwrap_or(usize::MAX);
-    Ok((message, length.next_multiple_of(4)))
+    Ok((Some(Message { sequence, payload }), length))
 }
 
 /// The kernel sends error numbers negated.

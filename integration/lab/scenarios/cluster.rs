@@ -9,6 +9,8 @@ use crate::postgres::{ADMIN, Programs, Server, Settings};
 
 /// Three servers by the numbers 1 to 3.
 pub(crate) struct Cluster {
+    programs: Programs,
+    kept_template: PathBuf,
     template: PathBuf,
     servers: [Server; 3],
     settings: Settings,
@@ -21,7 +23,8 @@ impl Cluster {
         let template = work.join("template");
         programs.copy(kept_template, &template)?;
         let servers = [1, 2, 3].map(|number| Server::new(&programs, number, work));
-        Ok(Self { template, servers, settings: Settings::default() })
+        let kept_template = kept_template.to_owned();
+        Ok(Self { programs, kept_template, template, servers, settings: Settings::default() })
     }
 
     /// Server 1, 2 or 3.
@@ -37,8 +40,10 @@ impl Cluster {
     /// Brings the cluster to server 1 as primary, 2 and 3 streaming from it, with these settings:
     /// by leaving it as it is, or by making it anew.
     pub(crate) fn settle(&mut self, settings: &Settings) -> Result<bool> {
-        let same = self.settings.lines == settings.lines && self.settings.access == settings.access;
-        if same && self.is_as_made() {
+        if self.settings.lines == settings.lines && self.is_as_made() {
+            if self.settings.access != settings.access {
+                self.reconfigure(settings)?;
+            }
             return Ok(false);
         }
         self.settings = settings.clone();
@@ -55,6 +60,56 @@ impl Cluster {
         }
         self.wait_streaming(1, 2)?;
         Ok(true)
+    }
+
+    /// Gives the running servers, as they were made, settings that need no restart.
+    pub(crate) fn reconfigure(&mut self, settings: &Settings) -> Result<()> {
+        self.settings = settings.clone();
+        for (server, follows) in self.servers.iter().zip([None, Some(1), Some(1)]) {
+            server.configure(&Settings { follows, ..settings.clone() })?;
+            server.reload()?;
+        }
+        Ok(())
+    }
+
+    /// Has the servers speak another language.
+    pub(crate) fn speak(&mut self, locale: &str) -> Result<()> {
+        let (kept, work) = (&self.kept_template, &self.template);
+        let from = kept.with_file_name("locale").join(locale);
+        let to = work.with_file_name("locale");
+        self.programs.make_directory(&to)?;
+        self.programs.copy(&from, &to.join(locale))?;
+        let lines = vec![format!("lc_messages = '{locale}'")];
+        self.reconfigure(&Settings { lines, ..Settings::default() })
+    }
+
+    /// Makes a dead server a fresh standby of `primary`, and lets the third one follow that too: what an
+    /// operator does after a failover.
+    pub(crate) fn rejoin(&mut self, dead: u8, primary: u8) -> Result<()> {
+        let other = 6 - dead - primary;
+        let settings = Settings { follows: Some(primary), ..self.settings.clone() };
+        self.server(other)?.configure(&settings)?;
+        self.server(other)?.reload()?;
+        self.server(dead)?.make_from(primary)?;
+        self.server(dead)?.configure(&settings)?;
+        self.server(dead)?.launch()?;
+        self.server(dead)?.wait_ready()?;
+        self.wait_streaming(primary, 2)
+    }
+
+    /// Puts a primary of another cluster in a dead server's place.
+    pub(crate) fn make_foreign(&mut self, number: u8) -> Result<()> {
+        let template = self.template.clone();
+        let server = self.server(number)?;
+        server.make_foreign(&template)?;
+        server.configure(&Settings::default())?;
+        self.restart(number)
+    }
+
+    /// Starts a dead server again.
+    pub(crate) fn restart(&mut self, number: u8) -> Result<()> {
+        self.server(number)?.launch()?;
+        self.server(number)?.wait_ready()
     }
 
     /// Waits until that many standbys stream from a server.

@@ -1,6 +1,18 @@
 //! The scenarios in the order in which they run.
 
+mod crash;
+mod drift;
+mod errors;
+mod kernel_tables;
+mod kernel_traps;
+mod latency;
+mod operator;
+mod prober;
+mod reload;
+mod roles;
+mod scale;
 mod smoke;
+mod split;
 
 use anyhow::Result;
 
@@ -16,5 +28,20 @@ pub(crate) struct Scenario {
     pub(crate) run: fn(&mut Lab) -> Result<()>,
 }
 
-/// All of them.
-pub(crate) const ALL: &[&[Scenario]] = &[smoke::SCENARIOS];
+/// All of them: first those that need no cluster, then those that leave it as it was, last those that do not.
+pub(crate) const ALL: &[&[Scenario]] = &[
+    kernel_traps::SCENARIOS,
+    kernel_tables::SCENARIOS,
+    errors::SCENARIOS,
+    scale::SCENARIOS,
+    roles::SCENARIOS,
+    reload::SCENARIOS,
+    crash::SCENARIOS,
+    drift::SCENARIOS,
+    operator::SCENARIOS,
+    prober::SCENARIOS,
+    latency::SCENARIOS,
+    roles::ROTATION,
+    split::SCENARIOS,
+    smoke::SCENARIOS,
+];

@@ -81,6 +81,15 @@ pub(crate) fn ipvsadm(arguments: &[&str]) -> Result<String> {
     })
 }
 
+/// The number that the kernel gave the netlink family IPVS.
+pub(crate) fn family() -> Result<u16> {
+    Namespace::Director.inside(|| {
+        let (router, _multicast) = NlRouter::connect(NlFamily::Generic, Some(0), Groups::empty())
+            .map_err(words("open a netlink socket"))?;
+        router.resolve_genl_family("IPVS").map_err(words("resolve IPVS"))
+    })
+}
+
 /// The table of the director as neli reads it.
 pub(crate) fn by_neli() -> Result<Table> {
     Namespace::Director.inside(|| {
@@ -100,11 +109,15 @@ pub(crate) fn by_neli() -> Result<Table> {
     })
 }
 
-type Nest = Nlattr<Top, Buffer>;
+pub(crate) type Nest = Nlattr<Top, Buffer>;
 
 /// One dump: the nests that came.
-fn dump(router: &NlRouter, family: u16, ask: Ask, service: Option<&[u8]>) -> Result<Vec<Nest>> {
-    let wanted = if ask == Ask::GetService { Top::Service } else { Top::Destination };
+pub(crate) fn dump(router: &NlRouter, family: u16, ask: Ask, service: Option<&[u8]>) -> Result<Vec<Nest>> {
+    let wanted = if ask == Ask::GetService {
+        Top::Service
+    } else {
+        Top::Destination
+    };
     let mut attributes = GenlBuffer::<Top, Buffer>::new();
     if let Some(bytes) = service {
         attributes.push(nest(Top::Service, bytes)?);
@@ -186,7 +199,7 @@ fn read_destination(nest: &Nest) -> Result<(SocketAddr, Destination)> {
     Ok((address, destination))
 }
 
-fn ip(family: u16, bytes: [u8; 16]) -> IpAddr {
+pub(crate) fn ip(family: u16, bytes: [u8; 16]) -> IpAddr {
     let [a, b, c, d, ..] = bytes;
     if family == 10 {
         IpAddr::V6(Ipv6Addr::from(bytes))
@@ -195,14 +208,14 @@ fn ip(family: u16, bytes: [u8; 16]) -> IpAddr {
     }
 }
 
-fn sized<const N: usize>(bytes: Option<&[u8]>, name: &str) -> Result<[u8; N]> {
+pub(crate) fn sized<const N: usize>(bytes: Option<&[u8]>, name: &str) -> Result<[u8; N]> {
     let bytes = bytes.with_context(|| format!("attribute {name} is missing"))?;
     <[u8; N]>::try_from(bytes)
         .with_context(|| format!("attribute {name} has {} bytes", bytes.len()))
 }
 
 /// One attribute in bytes: u16 length with its own 4 bytes, u16 type, padding to 4.
-fn raw(kind: Svc, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn raw(kind: Svc, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(payload.len() + 4).unwrap_or(u16::MAX);
     let mut bytes = [length.to_ne_bytes(), u16::from(kind).to_ne_bytes()].concat();
     bytes.extend_from_slice(payload);
@@ -224,6 +237,6 @@ fn nest(kind: Top, bytes: &[u8]) -> Result<Nlattr<Top, Buffer>> {
         .map_err(words("build an attribute"))
 }
 
-fn words<E: Debug>(what: &'static str) -> impl FnOnce(E) -> anyhow::Error {
+pub(crate) fn words<E: Debug>(what: &'static str) -> impl FnOnce(E) -> anyhow::Error {
     move |error| anyhow!("neli: {what}: {error:?}")
 }

@@ -4,11 +4,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::cluster::Cluster;
-use crate::net;
+use crate::pgvs::Pgvs;
 use crate::postgres::Settings;
+use crate::{kernel, net};
+
+/// Why a scenario cannot be shown on this kind of machine; neither a pass nor a failure.
+#[derive(Debug)]
+pub(crate) struct NotHere(pub(crate) &'static str);
+
+impl std::fmt::Display for NotHere {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for NotHere {}
 
 /// The lab as the running scenario sees it.
 pub(crate) struct Lab {
@@ -23,11 +36,15 @@ pub(crate) struct Lab {
     scenario: String,
     started: Instant,
     logs: Vec<PathBuf>,
+    foreign: Option<String>,
 }
+
+/// A service that somebody else made in the director: pgvs must never touch it.
+const FOREIGN: &str = "10.9.0.103:8080";
 
 impl Lab {
     /// Makes the servers' side of the topology. `artefacts` outlives the run, `work` need not.
-    pub(crate) fn new(work: &Path, artefacts: &Path) -> Result<Self> {
+    fn new(work: &Path, artefacts: &Path) -> Result<Self> {
         let variable = |name: &str| {
             std::env::var_os(name).map(PathBuf::from).with_context(|| format!("${name} is not set"))
         };
@@ -43,7 +60,20 @@ impl Lab {
             scenario: String::new(),
             started: Instant::now(),
             logs: Vec::new(),
+            foreign: None,
         })
+    }
+
+    /// The lab as `integration/lab/run` wants it.
+    pub(crate) fn from_environment() -> Result<Self> {
+        let artefacts = std::env::var_os("PGVS_LAB_OUT").context("$PGVS_LAB_OUT is not set")?;
+        let work = PathBuf::from(format!("/dev/shm/pgvs-lab-{}", std::process::id()));
+        Self::new(&work, &PathBuf::from(artefacts))
+    }
+
+    /// Where everything is kept that outlives the run.
+    pub(crate) fn artefacts(&self) -> &Path {
+        &self.artefacts
     }
 
     /// Begins a scenario: an empty director, an empty directory.
@@ -51,6 +81,7 @@ impl Lab {
         scenario.clone_into(&mut self.scenario);
         self.started = Instant::now();
         self.logs.clear();
+        self.foreign = None;
         let directory = self.directory();
         fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
         net::make_director()
@@ -59,6 +90,11 @@ impl Lab {
     /// A directory for this scenario's files, in memory.
     pub(crate) fn directory(&self) -> PathBuf {
         self.work.join("scenario").join(&self.scenario)
+    }
+
+    /// Whether this is the virtual machine, whose kernel nobody else uses.
+    pub(crate) fn is_guest(&self) -> bool {
+        fs::read_to_string("/proc/cmdline").is_ok_and(|line| line.contains("lab_main="))
     }
 
     /// Says what happens, with the seconds since the scenario began.
@@ -78,6 +114,42 @@ impl Lab {
     /// A log that is shown if the scenario fails and kept in any case.
     pub(crate) fn keep_log(&mut self, path: &Path) {
         self.logs.push(path.to_owned());
+    }
+
+    /// A daemon with this config that does not run yet, beside a service that somebody else made.
+    pub(crate) fn daemon(&mut self, config: &str) -> Result<Pgvs> {
+        if self.foreign.is_none() {
+            self.make_foreign()?;
+        }
+        self.daemon_alone("pgvs", config)
+    }
+
+    /// A daemon of that name, and nothing else.
+    pub(crate) fn daemon_alone(&mut self, name: &str, config: &str) -> Result<Pgvs> {
+        let pgvs = Pgvs::new(&self.pgvs, &self.directory(), name)?;
+        self.keep_log(&pgvs.log_path());
+        pgvs.write(config)?;
+        Ok(pgvs)
+    }
+
+    /// Makes the foreign service, with what a careless program would change.
+    pub(crate) fn make_foreign(&mut self) -> Result<()> {
+        kernel::ipvsadm(&["-A", "-t", FOREIGN, "-s", "rr", "-p", "60"])?;
+        for (server, weight) in [("10.8.0.11:8080", "0"), ("10.8.0.12:8080", "3")] {
+            kernel::ipvsadm(&["-a", "-t", FOREIGN, "-r", server, "-m", "-w", weight, "-x", "9"])?;
+        }
+        self.foreign = Some(foreign()?);
+        Ok(())
+    }
+
+    /// Fails if the foreign service is not as it was made.
+    pub(crate) fn foreign_is_untouched(&self) -> Result<()> {
+        let Some(made) = &self.foreign else {
+            return Ok(());
+        };
+        let found = foreign()?;
+        ensure!(&found == made, "the foreign service was\n{made}and is\n{found}");
+        Ok(())
     }
 
     /// A healthy primary (server 1) with two streaming standbys and PostgreSQL's default behaviour.
@@ -138,4 +210,9 @@ impl Lab {
         net::remove_everything()?;
         fs::remove_dir_all(&self.work).with_context(|| format!("remove {}", self.work.display()))
     }
+}
+
+fn foreign() -> Result<String> {
+    let list = kernel::ipvsadm(&["-Ln", "-t", FOREIGN]).context("the foreign service is gone")?;
+    Ok(list + &kernel::ipvsadm(&["-Ln", "--thresholds", "-t", FOREIGN])?)
 }

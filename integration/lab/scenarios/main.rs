@@ -1,4 +1,4 @@
-//! The lab's scenario runner: `list`, `run [SCENARIO...]`, or `template`. Needs root and a kernel with IPVS, and is
+//! The lab's scenario runner: `list`, `run [SCENARIO...]`, `demo`, or `template`. Needs root and a kernel with IPVS, and is
 //! therefore started by `integration/lab/run`. Exit status: 0 all passed, 1 a scenario failed, 2 the lab
 //! itself could not work.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
@@ -7,14 +7,21 @@
 
 mod client;
 mod cluster;
+mod demo;
+mod full;
 mod groups;
 mod kernel;
 mod lab;
 mod net;
 mod observe;
+mod pgvs;
 mod postgres;
+mod random;
 mod session;
+mod stage;
 mod table;
+mod tap;
+mod text;
 mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,7 +33,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 
 use crate::groups::{ALL, Scenario};
-use crate::lab::Lab;
+use crate::lab::{Lab, NotHere};
 use crate::postgres::Programs;
 
 /// A scenario that takes longer than this hangs.
@@ -37,8 +44,9 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("list") => list(),
         Some("run") => run(&arguments[1..]),
+        Some("demo") => demo::run(),
         Some("template") => template(),
-        _ => Err(anyhow!("usage: lab list | lab run [SCENARIO...]")),
+        _ => Err(anyhow!("usage: lab list | lab run [SCENARIO...] | lab demo")),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -73,29 +81,36 @@ fn template() -> Result<bool> {
 
 fn run(names: &[String]) -> Result<bool> {
     let chosen = choose(names)?;
-    let artefacts =
-        PathBuf::from(std::env::var_os("PGVS_LAB_OUT").context("$PGVS_LAB_OUT is not set")?);
-    let work = PathBuf::from(format!("/dev/shm/pgvs-lab-{}", std::process::id()));
     say("building the topology: a client, a director, three servers");
-    let mut lab = Lab::new(&work, &artefacts)?;
+    let mut lab = Lab::from_environment()?;
     let started = Instant::now();
-    let mut failed = Vec::new();
+    let (mut failed, mut elsewhere) = (Vec::new(), Vec::new());
     for (number, scenario) in chosen.iter().enumerate() {
         say(&format!("[{}/{}] {}: {}", number + 1, chosen.len(), scenario.name, scenario.shows));
-        if !attempt(&mut lab, scenario) {
-            failed.push(scenario.name);
+        match attempt(&mut lab, scenario) {
+            Verdict::Passed => (),
+            Verdict::Failed => failed.push(scenario.name),
+            Verdict::NotHere => elsewhere.push(scenario.name),
         }
     }
+    let artefacts = lab.artefacts().to_owned();
     lab.close()?;
     say(&format!(
         "the scenarios took {:.0} s; their logs and figures: {}",
         started.elapsed().as_secs_f64(),
         artefacts.display()
     ));
+    if !elsewhere.is_empty() {
+        say(&format!("NOT SHOWN here, run the lab with --vm: {}", elsewhere.join(", ")));
+    }
     if !failed.is_empty() {
         say(&format!("failed: {}", failed.join(", ")));
     }
-    say(&format!("{} passed, {} failed", chosen.len() - failed.len(), failed.len()));
+    say(&format!(
+        "{} passed, {} failed",
+        chosen.len() - failed.len() - elsewhere.len(),
+        failed.len()
+    ));
     Ok(failed.is_empty())
 }
 
@@ -111,8 +126,15 @@ fn choose(names: &[String]) -> Result<Vec<&'static Scenario>> {
         .with_context(|| format!("no such scenario among {names:?}; `list` names them"))
 }
 
+/// How a scenario ended.
+enum Verdict {
+    Passed,
+    Failed,
+    NotHere,
+}
+
 /// Runs one scenario and says how it went.
-fn attempt(lab: &mut Lab, scenario: &Scenario) -> bool {
+fn attempt(lab: &mut Lab, scenario: &Scenario) -> Verdict {
     let started = Instant::now();
     let (finished, watchdog) = mpsc::channel::<()>();
     let name = scenario.name;
@@ -124,7 +146,8 @@ fn attempt(lab: &mut Lab, scenario: &Scenario) -> bool {
     });
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         lab.begin(scenario.name)?;
-        (scenario.run)(lab)
+        (scenario.run)(lab)?;
+        lab.foreign_is_untouched()
     }))
     .unwrap_or_else(|_| Err(anyhow!("the scenario panicked, see above")));
     let logs = lab.finish().unwrap_or_else(|error| format!("no logs: {error:#}\n"));
@@ -134,13 +157,17 @@ fn attempt(lab: &mut Lab, scenario: &Scenario) -> bool {
     match outcome {
         Ok(()) => {
             say(&format!("  passed in {seconds:.1} s"));
-            true
+            Verdict::Passed
+        }
+        Err(error) if error.is::<NotHere>() => {
+            say(&format!("  NOT SHOWN: {error}"));
+            Verdict::NotHere
         }
         Err(error) => {
             say(&format!("  FAILED after {seconds:.1} s: {error:#}"));
             say(logs.trim_end());
             say(&kernel_log());
-            false
+            Verdict::Failed
         }
     }
 }

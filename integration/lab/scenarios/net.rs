@@ -167,6 +167,22 @@ pub(crate) fn make_director() -> Result<()> {
     Namespace::Director.sysctl("net/ipv6/conf/all/forwarding", "1")
 }
 
+/// Cuts a server's cable, or the director's (0), or mends it: what is sent vanishes without a word.
+pub(crate) fn cable(server: u8, is_whole: bool) -> Result<()> {
+    let port = if server == 0 { "uplink".to_owned() } else { format!("port{server}") };
+    let state = if is_whole { "up" } else { "down" };
+    ip(Some(SWITCH), &[format!("link set {port} {state}")])
+}
+
+/// Adds a device to the director that shows the netlink messages of its namespace, unless it has one.
+pub(crate) fn add_tap() -> Result<()> {
+    let director = Namespace::Director.name();
+    if ip(Some(&director), &["link show dev tap".to_owned()]).is_ok() {
+        return Ok(());
+    }
+    ip(Some(&director), &["link add tap type nlmon".to_owned(), "link set tap up".to_owned()])
+}
+
 /// Removes every namespace of the lab.
 pub(crate) fn remove_everything() -> Result<()> {
     let lines: Vec<_> = existing()?

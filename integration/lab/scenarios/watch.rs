@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::net::Namespace;
+use crate::net::{self, Namespace};
 use crate::table::{Key, Table};
 
 /// Between two reads: the guest has two processors and other things to do.
@@ -34,6 +34,11 @@ impl Sample {
     /// The weight of a destination, if it stands there.
     pub(crate) fn weight(&self, key: Key, server: SocketAddr) -> Option<u32> {
         self.weights.get(&(key, server)).copied()
+    }
+
+    /// The weights of the lab's three servers in a service.
+    pub(crate) fn of(&self, key: Key) -> [Option<u32>; 3] {
+        [1, 2, 3].map(|number| self.weight(key, net::server(number)))
     }
 
     /// The destinations of a service with a weight above 0.

@@ -146,8 +146,7 @@ impl World {
             return;
         };
         if daemon.stall.is_some() {
-            let is_pulse =
-                matches!(event, Event::Probe { observation: Observation::Pulse(_), .. });
+            let is_pulse = matches!(event, Event::Probe { observation: Observation::Pulse(_), .. });
             if daemon.queue.len() < QUEUE || !is_pulse {
                 daemon.queue.push_back(event);
             }
@@ -270,6 +269,9 @@ impl World {
             Action::Report(transition) => {
                 if let Transition::Late(by) = transition {
                     self.watch_late(by);
+                }
+                if let Transition::Writer { pool, timeline: Some(timeline), .. } = &transition {
+                    self.watch.ears.newest.insert(pool.clone(), *timeline);
                 }
                 self.note(format!("says: {transition}"));
             }

@@ -128,9 +128,11 @@ impl World {
             return;
         }
         let address = self.servers[server].address;
-        let has_probe = self.daemon.iter().flat_map(|daemon| daemon.probers.values()).any(|it| {
-            it.address == address && it.session.is_some()
-        });
+        let has_probe = self
+            .daemon
+            .iter()
+            .flat_map(|daemon| daemon.probers.values())
+            .any(|it| it.address == address && it.session.is_some());
         let is_waiting = has_probe || self.now < self.servers[server].clients_until;
         match stage {
             Stage::Closing(true) if is_waiting => {
@@ -145,7 +147,9 @@ impl World {
             }
         }
         let stage = self.servers[server].stage;
-        self.note(format!("{address}: {stage:?}"));
+        if stage != Stage::Closing(true) {
+            self.note(format!("{address}: {stage:?}"));
+        }
     }
 
     /// Starts a server: as what it was, as a standby of the newest primary, or as a clone of another cluster.
@@ -201,8 +205,10 @@ impl World {
     }
 
     fn obstruct(&mut self, server: usize) {
-        use Obstacle::{Descriptors, DiskFull, Full, PostmasterHangs, RoleLimit, WrongPassword};
-        let all = [Full, RoleLimit, WrongPassword, Descriptors, DiskFull, PostmasterHangs, Full];
+        use Obstacle::{
+            Descriptors, DiskFull, Full, HangsUp, PostmasterHangs, RoleLimit, WrongPassword,
+        };
+        let all = [Full, RoleLimit, WrongPassword, Descriptors, DiskFull, PostmasterHangs, HangsUp];
         let obstacle = setup::pick(&mut self.rng, &all);
         self.servers[server].obstacle = obstacle;
         let address = self.servers[server].address;
@@ -235,6 +241,7 @@ impl World {
     /// The director's own network breaks.
     pub(crate) fn cut_all(&mut self, wait: At) {
         self.note(format!("the director is cut off for {} ms", wait / MS));
+        self.watch_cut_off();
         for server in 0..self.servers.len() {
             self.servers[server].is_reachable = false;
             self.after(wait, What::Relief(Relief::Network(server)));
@@ -245,7 +252,10 @@ impl World {
         match self.rng.u8(0..3) {
             0 => self.troubles.is_kernel_slow = true,
             1 => self.troubles.is_kernel_flaky = true,
-            _ => self.kernel.refuses = Some(setup::pick(&mut self.rng, &[Errno::EPERM, Errno::ENOMEM])),
+            _ => {
+                self.kernel.refuses =
+                    Some(setup::pick(&mut self.rng, &[Errno::EPERM, Errno::ENOMEM]))
+            }
         }
         self.note("the kernel is in trouble".into());
         let wait = self.rng.u64(100 * MS..6 * SECOND);
@@ -270,7 +280,8 @@ impl World {
         let Some(life) = self.daemon.as_ref().map(|daemon| daemon.life) else {
             return;
         };
-        let until = self.rng.bool().then(|| self.daemon_time().after(std::time::Duration::from_secs(3)));
+        let until =
+            self.rng.bool().then(|| self.daemon_time().after(std::time::Duration::from_secs(3)));
         if until.is_none() {
             self.after(2 * SECOND, What::Relief(Relief::Pause));
         }

@@ -41,8 +41,7 @@ impl World {
     pub(crate) fn intrude_own(&mut self) {
         let key = setup::foreign(self.rng.u8(1..5));
         let to = DestinationKey(SocketAddr::from(([10, 99, 0, self.rng.u8(1..5)], 80)));
-        let destination =
-            Destination::plain(Forwarding::DirectRoute, Weight(self.rng.u32(0..5)));
+        let destination = Destination::plain(Forwarding::DirectRoute, Weight(self.rng.u32(0..5)));
         let op = match self.rng.u8(0..5) {
             0 | 1 => Op::AddService(key, self.any_service()),
             2 => Op::DeleteService(key),

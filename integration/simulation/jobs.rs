@@ -15,7 +15,11 @@ use crate::world::{At, MS, What, World};
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
     /// Reads the table; what it was at the beginning, and how often others had written it by then.
-    Dump { confirm: Vec<ServiceKey>, before: Table, writes: u64 },
+    Dump {
+        confirm: Vec<ServiceKey>,
+        before: Table,
+        writes: u64,
+    },
     Check,
     /// Carries out what is left of a transaction.
     Apply {

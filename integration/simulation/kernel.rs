@@ -79,7 +79,8 @@ impl Kernel {
                 if self.services.contains_key(key) {
                     return Err(Errno::EEXIST);
                 }
-                let service = SimService { service: service.clone(), destinations: BTreeMap::new() };
+                let service =
+                    SimService { service: service.clone(), destinations: BTreeMap::new() };
                 self.services.insert(*key, service);
             }
             Op::EditService(key, service) => {

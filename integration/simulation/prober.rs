@@ -190,13 +190,12 @@ impl World {
             Stage::Running => (),
         }
         Some(match server.obstacle {
-            Obstacle::PostmasterHangs if is_late => {
-                Err(ProbeError::TimedOut(AttemptStage::Login))
-            }
+            Obstacle::PostmasterHangs if is_late => Err(ProbeError::TimedOut(AttemptStage::Login)),
             Obstacle::PostmasterHangs => return None,
             Obstacle::Full => fatal("53300", Some("InitProcess")),
             Obstacle::RoleLimit => fatal("53300", Some("InitializeSessionUserId")),
             Obstacle::WrongPassword => fatal("28P01", Some("auth_failed")),
+            Obstacle::HangsUp => Err(ProbeError::Closed(AttemptStage::Login)),
             Obstacle::DiskFull => fatal("53100", None),
             Obstacle::None | Obstacle::Descriptors => Ok(()),
         })

@@ -91,8 +91,7 @@ pub(crate) fn orders() -> Config {
     config(vec![pool], services)
 }
 
-const TARGETS: [Target; 4] =
-    [Target::Primary, Target::Standby, Target::PreferStandby, Target::Any];
+const TARGETS: [Target; 4] = [Target::Primary, Target::Standby, Target::PreferStandby, Target::Any];
 
 /// A configuration of one to three pools.
 pub(crate) fn random(rng: &mut Rng) -> Config {
@@ -149,8 +148,7 @@ pub(crate) fn edit(config: &Config, rng: &mut Rng) -> Config {
             servers.remove(rng.usize(0..servers.len()));
         }
         7 => {
-            if let Some(number) =
-                (1..10).find(|&n| config.services.iter().all(|s| s.key != key(n)))
+            if let Some(number) = (1..10).find(|&n| config.services.iter().all(|s| s.key != key(n)))
             {
                 let pool = config.pools[pool].clone();
                 let target =

@@ -215,6 +215,11 @@ impl Health {
         match self.condition {
             // A server that shuts down goes on answering the sessions it has.
             Condition::Closing if !self.is_admitted => return,
+            // One that has a session from before is not starting.
+            Condition::Starting if !self.is_admitted => {
+                self.condition = Condition::Closing;
+                return;
+            }
             Condition::Unknown => {
                 self.condition = Condition::Up;
                 self.is_suspect = false;
@@ -266,7 +271,11 @@ impl Health {
         self.admissions = 0;
         if evidence == Evidence::Silence {
             self.fresh_is_silent = true;
-            if self.has_session {
+            // What a server said that fell silent on its way up holds no longer.
+            if self.deadline(settings).is_none() {
+                self.facts = None;
+            }
+            if self.is_pulsing(at, settings) {
                 self.timed_out();
             }
             return;

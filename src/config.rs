@@ -2,6 +2,16 @@
 //!
 //! Pure: the files are read elsewhere and come in as text.
 
+mod check;
+mod file;
+pub mod finding;
+pub mod include;
+pub mod outside;
+mod report;
+pub mod sources;
+mod syntax;
+mod words;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -155,6 +165,18 @@ pub enum Target {
     PreferStandby,
     /// Every server that answers.
     Any,
+}
+
+impl Target {
+    /// The word as the config spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Standby => "standby",
+            Self::PreferStandby => "prefer-standby",
+            Self::Any => "any",
+        }
+    }
 }
 
 /// What happens to the sessions of a server that is down, or of a writer that was demoted.

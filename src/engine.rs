@@ -2,4 +2,19 @@
 //!
 //! No clock, no randomness, no logging, no effects: whoever calls says what time it is.
 
+pub mod cluster;
+pub mod controller;
+mod decide;
+mod drift;
+pub mod event;
 pub mod evidence;
+mod freeze;
+pub mod health;
+mod membership;
+pub mod memory;
+pub mod plan;
+pub mod policy;
+mod reconcile;
+pub mod status;
+pub mod table;
+mod want;

@@ -4,8 +4,16 @@ pub mod time;
 
 pub mod model;
 
+pub mod wire;
+
 pub mod config;
+
+pub mod ipvsadm;
 
 pub mod engine;
 
+pub mod view;
+
 pub mod host;
+
+pub mod cli;

@@ -1,5 +1,5 @@
-//! The `pgvs` program: hands its arguments to `cli` and maps the outcome to an exit code.
+//! The `pgvs` program: hands its arguments to `cli`, which says how it ends.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    pgvs::cli::run(std::env::args_os())
 }

@@ -3,6 +3,7 @@
 //! No behaviour that needs a decision, no bytes, no effects.
 
 pub mod destination;
+pub mod kernel;
 pub mod op;
 pub mod postgres;
 pub mod server;

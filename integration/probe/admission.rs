@@ -36,15 +36,9 @@ async fn the_probes_own_limits_are_told_apart_from_a_full_server() {
     server.create_role("pgvs", "connection limit 1");
     server.sql("create database narrow connection limit 1");
     server.create_role("other", "");
-    let narrow = PostgresProbe {
-        user: "other".into(),
-        dbname: "narrow".into(),
-        ..settings()
-    };
-    for (settings, routine) in [
-        (as_pgvs(), "InitializeSessionUserId"),
-        (narrow, "CheckMyDatabase"),
-    ] {
+    let narrow = PostgresProbe { user: "other".into(), dbname: "narrow".into(), ..settings() };
+    for (settings, routine) in [(as_pgvs(), "InitializeSessionUserId"), (narrow, "CheckMyDatabase")]
+    {
         let mut watch = Watch::start(server.address(), settings);
         watch.pulse().await;
         let error = watch.refusal().await;
@@ -100,10 +94,7 @@ async fn a_standby_without_hot_standby_admits_nobody() {
 async fn the_probe_comes_from_its_source() {
     let server = Cluster::with("", "host all pgvs 127.0.0.2/32 trust");
     server.create_role("pgvs", "");
-    let source = |ip: &str| PostgresProbe {
-        source: Some(ip.parse().unwrap()),
-        ..as_pgvs()
-    };
+    let source = |ip: &str| PostgresProbe { source: Some(ip.parse().unwrap()), ..as_pgvs() };
     let mut watch = Watch::start(server.address(), source("127.0.0.2"));
     watch.pulse().await;
     let seen = "select client_addr from pg_stat_activity where application_name = 'pgvs' limit 1";
@@ -113,10 +104,7 @@ async fn the_probe_comes_from_its_source() {
     let error = watch.refusal().await;
     assert_eq!(of(&error), Evidence::Blind);
     let text = own_problem(&error);
-    assert!(
-        text.contains("source 192.0.2.1") && text.contains("address of this host"),
-        "{text}"
-    );
+    assert!(text.contains("source 192.0.2.1") && text.contains("address of this host"), "{text}");
 
     let mut watch = Watch::start(server.address(), source("::1"));
     let text = own_problem(&watch.refusal().await);

@@ -44,18 +44,12 @@ fn garbled(error: &ProbeError) -> String {
 }
 
 fn tls(sslmode: SslMode) -> PostgresProbe {
-    PostgresProbe {
-        sslmode,
-        ..settings()
-    }
+    PostgresProbe { sslmode, ..settings() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_listens() {
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut watch = Watch::start(free, settings());
     assert_eq!(watch.refusal().await, ProbeError::Refused);
     assert_eq!(watch.refusal().await, ProbeError::Refused);
@@ -112,8 +106,7 @@ async fn a_web_server_is_not_postgresql() {
     for mode in [SslMode::Disable, SslMode::Prefer, SslMode::Require] {
         let error = verdict(tls(mode), |mut conn, _| async move {
             conn.untagged().await?;
-            conn.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-                .await
+            conn.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await
         });
         let text = garbled(&error.await);
         assert!(text.contains("'H'"), "{mode:?}: {text}");
@@ -165,12 +158,9 @@ async fn random_bytes_are_not_postgresql() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_make_no_sense_before_the_login_are_refused() {
-    for (tag, body) in [
-        (b'Z', &b"I"[..]),
-        (b'D', b"\0\0"),
-        (b'C', b"SELECT 1\0"),
-        (b'S', b"no end"),
-    ] {
+    for (tag, body) in
+        [(b'Z', &b"I"[..]), (b'D', b"\0\0"), (b'C', b"SELECT 1\0"), (b'S', b"no end")]
+    {
         let error = verdict(settings(), move |mut conn, _| async move {
             conn.untagged().await?;
             conn.say(tag, body).await?;
@@ -182,12 +172,7 @@ async fn messages_that_make_no_sense_before_the_login_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_without_its_fields_is_refused() {
-    for body in [
-        &b"\0"[..],
-        b"SFATAL\0Mtext\0\0",
-        b"SFATAL\0C57P0\0Mtext\0\0",
-        b"SFATAL",
-    ] {
+    for body in [&b"\0"[..], b"SFATAL\0Mtext\0\0", b"SFATAL\0C57P0\0Mtext\0\0", b"SFATAL"] {
         let error = verdict(settings(), move |mut conn, _| async move {
             conn.untagged().await?;
             conn.say(b'E', body).await
@@ -199,17 +184,10 @@ async fn an_error_without_its_fields_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn methods_that_the_probe_does_not_know_are_its_own_problem() {
     // GSSAPI, SSPI, a SASL mechanism of tomorrow.
-    for body in [
-        &b"\0\0\0\x07"[..],
-        b"\0\0\0\x09",
-        b"\0\0\0\x0aOAUTHBEARER\0\0",
-    ] {
+    for body in [&b"\0\0\0\x07"[..], b"\0\0\0\x09", b"\0\0\0\x0aOAUTHBEARER\0\0"] {
         let directory = tempfile::tempdir().unwrap();
         let file = crate::login::password_file(&directory, "secret", 0o600);
-        let settings = PostgresProbe {
-            password_file: Some(file),
-            ..settings()
-        };
+        let settings = PostgresProbe { password_file: Some(file), ..settings() };
         let error = verdict(settings, move |mut conn, _| async move {
             conn.untagged().await?;
             conn.say(b'R', body).await?;
@@ -224,10 +202,7 @@ async fn methods_that_the_probe_does_not_know_are_its_own_problem() {
 async fn a_scram_exchange_cannot_keep_the_probe_busy() {
     let directory = tempfile::tempdir().unwrap();
     let file = crate::login::password_file(&directory, "secret", 0o600);
-    let settings = PostgresProbe {
-        password_file: Some(file),
-        ..settings()
-    };
+    let settings = PostgresProbe { password_file: Some(file), ..settings() };
     let error = verdict(settings, |mut conn, _| async move {
         conn.untagged().await?;
         conn.say(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0").await?;
@@ -266,8 +241,7 @@ async fn noise_in_the_place_of_tls_is_told_as_such() {
 async fn a_postmaster_that_cannot_fork_has_said_nothing() {
     let error = verdict(tls(SslMode::Prefer), |mut conn, _| async move {
         conn.untagged().await?;
-        conn.send(b"Ecould not fork new process for connection\n\0")
-            .await
+        conn.send(b"Ecould not fork new process for connection\n\0").await
     });
     assert_eq!(error.await, ProbeError::Closed(Stage::Login));
 }

@@ -31,10 +31,7 @@ pub(crate) fn settings() -> PostgresProbe {
 
 /// The same as a role that is nobody special.
 pub(crate) fn as_pgvs() -> PostgresProbe {
-    PostgresProbe {
-        user: "pgvs".into(),
-        ..settings()
-    }
+    PostgresProbe { user: "pgvs".into(), ..settings() }
 }
 
 /// A probe whose reports are read.
@@ -58,17 +55,8 @@ impl Watch {
         let (sender, reports) = mpsc::channel(room);
         let prober = Prober::new(Instant::now(), sender).unwrap();
         let settings = Arc::new(settings);
-        let probe = prober.start(ProbeSpec {
-            id: ProbeId(7),
-            address,
-            settings,
-        });
-        Self {
-            probe,
-            prober,
-            reports,
-            seen: Vec::new(),
-        }
+        let probe = prober.start(ProbeSpec { id: ProbeId(7), address, settings });
+        Self { probe, prober, reports, seen: Vec::new() }
     }
 
     /// The next report.
@@ -103,11 +91,7 @@ impl Watch {
                 return (found, before);
             }
             before.push(observation);
-            assert!(
-                since.elapsed() < PATIENCE,
-                "no {what}; seen: {:?}",
-                self.last_seen()
-            );
+            assert!(since.elapsed() < PATIENCE, "no {what}; seen: {:?}", self.last_seen());
         }
     }
 
@@ -152,11 +136,7 @@ impl Watch {
             }
         }
         let skipped = lines.len().saturating_sub(20);
-        lines
-            .into_iter()
-            .skip(skipped)
-            .map(|(line, count)| format!("{count} x {line}"))
-            .collect()
+        lines.into_iter().skip(skipped).map(|(line, count)| format!("{count} x {line}")).collect()
     }
 }
 
@@ -206,10 +186,9 @@ pub(crate) fn ended(observation: &Observation) -> Option<Option<(String, String)
 /// The SQLSTATE and the routine of what a server said.
 pub(crate) fn said(error: &ProbeError) -> (String, String) {
     match error {
-        ProbeError::Said(said) => (
-            said.sqlstate.as_str().into(),
-            said.routine.clone().unwrap_or_default().into(),
-        ),
+        ProbeError::Said(said) => {
+            (said.sqlstate.as_str().into(), said.routine.clone().unwrap_or_default().into())
+        }
         other => panic!("expected the server's word, found {other:?}"),
     }
 }

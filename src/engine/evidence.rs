@@ -13,11 +13,11 @@ use crate::model::postgres::{Facts, SqlState};
 pub struct ProbeId(pub u32);
 
 /// How often a probe asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Pace {
     /// As configured.
     Normal,
-    /// A pulse every 20 ms and retries every 100 ms, while a service has no usable writer.
+    /// A pulse every 20 ms and a fresh connection every 100 ms while a service has no usable writer.
     Hurried,
 }
 
@@ -86,6 +86,8 @@ pub enum Evidence {
     Full,
     /// Soft: alive, refuses for a reason of its own.
     Refusing(SqlState),
+    /// Soft: something there hangs up on new connections.
+    HangingUp,
     /// No evidence about the server: the probe is set up wrongly; the server lives.
     Misconfigured,
     /// No evidence at all: the probe could not even try.
@@ -98,9 +100,8 @@ pub enum Evidence {
 pub fn of(error: &ProbeError) -> Evidence {
     match error {
         ProbeError::Refused => Evidence::Gone,
-        ProbeError::Unreachable(_) | ProbeError::TimedOut(_) | ProbeError::Closed(_) => {
-            Evidence::Silence
-        }
+        ProbeError::Unreachable(_) | ProbeError::TimedOut(_) => Evidence::Silence,
+        ProbeError::Closed(_) => Evidence::HangingUp,
         ProbeError::Said(said) => of_error(said),
         ProbeError::Garbled(_) => Evidence::Misconfigured,
         ProbeError::Prober(_) => Evidence::Blind,
@@ -116,18 +117,11 @@ fn of_error(said: &ServerError) -> Evidence {
     match said.sqlstate {
         SqlState::CANNOT_CONNECT_NOW => Evidence::NotNow,
         SqlState::TOO_MANY_CONNECTIONS => {
-            let own = said
-                .routine
-                .as_deref()
-                .is_some_and(|r| OWN_LIMIT_ROUTINES.contains(&r));
-            if own {
-                Evidence::Misconfigured
-            } else {
-                Evidence::Full
-            }
+            let own = said.routine.as_deref().is_some_and(|r| OWN_LIMIT_ROUTINES.contains(&r));
+            if own { Evidence::Misconfigured } else { Evidence::Full }
         }
-        // A session that is being closed while it logs in says nothing that the next one will not.
-        SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN => Evidence::Silence,
+        // The stop came while the session logged in.
+        SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN => Evidence::HangingUp,
         other => match other.class() {
             // Authentication, catalogue name, access rule, undefined object, protocol, unsupported feature.
             "28" | "3D" | "42" | "08" | "0A" | "22" => Evidence::Misconfigured,
@@ -188,23 +182,15 @@ mod tests {
             ("57P03", None, Evidence::NotNow),
             ("53300", Some("InitPostgres"), Evidence::Full),
             ("53300", None, Evidence::Full),
-            (
-                "53300",
-                Some("InitializeSessionUserId"),
-                Evidence::Misconfigured,
-            ),
+            ("53300", Some("InitializeSessionUserId"), Evidence::Misconfigured),
             ("53300", Some("CheckMyDatabase"), Evidence::Misconfigured),
             ("28P01", None, Evidence::Misconfigured),
             ("28000", None, Evidence::Misconfigured),
             ("3D000", None, Evidence::Misconfigured),
             ("42501", None, Evidence::Misconfigured),
             ("08P01", None, Evidence::Misconfigured),
-            ("57P01", None, Evidence::Silence),
-            (
-                "53100",
-                None,
-                Evidence::Refusing(SqlState::new("53100").unwrap()),
-            ),
+            ("57P01", None, Evidence::HangingUp),
+            ("53100", None, Evidence::Refusing(SqlState::new("53100").unwrap())),
         ];
         for (code, routine, expected) in table {
             assert_eq!(of(&said(code, routine)), expected, "{code} {routine:?}");
@@ -216,9 +202,6 @@ mod tests {
         assert_eq!(of(&ProbeError::Refused), Evidence::Gone);
         assert_eq!(of(&ProbeError::TimedOut(Stage::Login)), Evidence::Silence);
         assert_eq!(of(&ProbeError::Unreachable(Errno(113))), Evidence::Silence);
-        assert_eq!(
-            of(&ProbeError::Prober("no password".into())),
-            Evidence::Blind
-        );
+        assert_eq!(of(&ProbeError::Prober("no password".into())), Evidence::Blind);
     }
 }

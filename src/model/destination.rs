@@ -97,11 +97,7 @@ impl Destination {
             forwarding,
             weight,
             thresholds: Thresholds { upper: 0, lower: 0 },
-            tunnel: Tunnel {
-                kind: 0,
-                port: 0,
-                flags: 0,
-            },
+            tunnel: Tunnel { kind: 0, port: 0, flags: 0 },
         }
     }
 

@@ -80,6 +80,43 @@ impl Errno {
     pub const ERANGE: Self = Self(34);
     /// Message longer than the socket takes.
     pub const EMSGSIZE: Self = Self(90);
+    /// The protocol is not there: the module is being unloaded.
+    pub const ENOPROTOOPT: Self = Self(92);
+    /// A request that this kernel does not know.
+    pub const EOPNOTSUPP: Self = Self(95);
+    /// Address family not built into the kernel.
+    pub const EAFNOSUPPORT: Self = Self(97);
     /// Replies were lost: results unknown, read the table again.
     pub const ENOBUFS: Self = Self(105);
+}
+
+impl Errno {
+    /// Its name in errno(3), for those that the kernel's IPVS uses.
+    const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::EPERM => "EPERM",
+            Self::ENOENT => "ENOENT",
+            Self::ESRCH => "ESRCH",
+            Self::ENOMEM => "ENOMEM",
+            Self::EBUSY => "EBUSY",
+            Self::EEXIST => "EEXIST",
+            Self::EINVAL => "EINVAL",
+            Self::ERANGE => "ERANGE",
+            Self::EMSGSIZE => "EMSGSIZE",
+            Self::ENOPROTOOPT => "ENOPROTOOPT",
+            Self::EOPNOTSUPP => "EOPNOTSUPP",
+            Self::EAFNOSUPPORT => "EAFNOSUPPORT",
+            Self::ENOBUFS => "ENOBUFS",
+            Self(_) => return None,
+        })
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "errno {}", self.0),
+        }
+    }
 }

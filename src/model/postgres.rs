@@ -72,10 +72,7 @@ impl SqlState {
     /// The SQLSTATE of five ASCII letters and digits; `None` for anything else.
     pub fn new(code: &str) -> Option<Self> {
         let bytes: [u8; 5] = code.as_bytes().try_into().ok()?;
-        bytes
-            .iter()
-            .all(u8::is_ascii_alphanumeric)
-            .then_some(Self(bytes))
+        bytes.iter().all(u8::is_ascii_alphanumeric).then_some(Self(bytes))
     }
 
     /// The class: the first two characters.

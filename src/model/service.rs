@@ -70,10 +70,7 @@ pub enum ServiceKey {
 impl ServiceKey {
     /// A TCP service at `address`.
     pub const fn tcp(address: SocketAddr) -> Self {
-        Self::Address {
-            protocol: Protocol::TCP,
-            address,
-        }
+        Self::Address { protocol: Protocol::TCP, address }
     }
 
     /// The address family of the service.
@@ -89,14 +86,8 @@ impl fmt::Display for ServiceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address { protocol, address } => write!(f, "{protocol} {address}"),
-            Self::FwMark {
-                family: Family::V4,
-                mark,
-            } => write!(f, "FWM {mark}"),
-            Self::FwMark {
-                family: Family::V6,
-                mark,
-            } => write!(f, "FWM {mark} IPv6"),
+            Self::FwMark { family: Family::V4, mark } => write!(f, "FWM {mark}"),
+            Self::FwMark { family: Family::V6, mark } => write!(f, "FWM {mark} IPv6"),
         }
     }
 }
@@ -235,10 +226,7 @@ mod tests {
         assert_eq!(key.to_string(), "TCP 10.9.0.100:5432");
         let key = ServiceKey::tcp("[2001:db8::1]:5432".parse().unwrap());
         assert_eq!(key.to_string(), "TCP [2001:db8::1]:5432");
-        let key = ServiceKey::FwMark {
-            family: Family::V6,
-            mark: 3,
-        };
+        let key = ServiceKey::FwMark { family: Family::V6, mark: 3 };
         assert_eq!(key.to_string(), "FWM 3 IPv6");
     }
 }

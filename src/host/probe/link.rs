@@ -37,10 +37,7 @@ struct Wire {
 impl Link {
     /// A connection as the library returns it.
     pub(super) fn new(client: Client, connection: Connection<Empty, Channel>) -> Self {
-        let wire = Box::new(Wire {
-            connection,
-            end: None,
-        });
+        let wire = Box::new(Wire { connection, end: None });
         Self { client, wire }
     }
 
@@ -59,21 +56,15 @@ impl Link {
 
     /// The role as the server last reported it (`in_hot_standby`, since PostgreSQL 14).
     pub(super) fn reported_role(&self) -> Option<Role> {
-        Some(
-            match boolean(self.wire.connection.parameter("in_hot_standby")?)? {
-                true => Role::Standby,
-                false => Role::Primary,
-            },
-        )
+        Some(match boolean(self.wire.connection.parameter("in_hot_standby")?)? {
+            true => Role::Standby,
+            false => Role::Primary,
+        })
     }
 
     /// `default_transaction_read_only` as the server last reported it (since PostgreSQL 14).
     pub(super) fn reported_read_only(&self) -> Option<bool> {
-        boolean(
-            self.wire
-                .connection
-                .parameter("default_transaction_read_only")?,
-        )
+        boolean(self.wire.connection.parameter("default_transaction_read_only")?)
     }
 
     /// Waits for the end of a connection of which nothing is asked. Cancel-safe.
@@ -153,19 +144,12 @@ impl Wire {
 /// A notice that announces the end: immediate stops and crashes are told as warnings. Others end nothing.
 fn farewell(said: &DbError) -> Option<ProbeError> {
     let error = failure::server_error(said)?;
-    let ends = matches!(
-        error.sqlstate,
-        SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN
-    );
+    let ends = matches!(error.sqlstate, SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN);
     ends.then_some(ProbeError::Said(error))
 }
 
 fn row(message: SimpleQueryMessage) -> Option<SimpleQueryRow> {
-    if let SimpleQueryMessage::Row(row) = message {
-        Some(row)
-    } else {
-        None
-    }
+    if let SimpleQueryMessage::Row(row) = message { Some(row) } else { None }
 }
 
 /// PostgreSQL's words for a boolean, as a parameter (`on`) and as a value (`t`); no other word is one.

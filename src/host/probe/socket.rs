@@ -44,14 +44,9 @@ impl Socket {
         allowance: Allowance,
     ) -> Result<Self, ProbeError> {
         let socket = open(address, source)?;
-        let tcp = socket
-            .connect(address)
-            .await
-            .map_err(|error| failure::connect(&error, address))?;
-        Ok(Self {
-            tcp: Some(tcp),
-            allowance,
-        })
+        let tcp =
+            socket.connect(address).await.map_err(|error| failure::connect(&error, address))?;
+        Ok(Self { tcp: Some(tcp), allowance })
     }
 
     /// The address that the server sees, if nothing on the way translates it.
@@ -60,10 +55,7 @@ impl Socket {
     }
 
     fn tcp(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        self.tcp
-            .as_mut()
-            .map(Pin::new)
-            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.tcp.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
@@ -78,9 +70,7 @@ fn open(address: SocketAddr, source: Option<IpAddr>) -> Result<TcpSocket, ProbeE
     set_options(&socket).map_err(|error| own("set the options of a socket", &error))?;
     if let Some(source) = source {
         // Else every port of a connection that has just ended is taken for all servers, not only for its own.
-        socket
-            .set_reuseaddr(true)
-            .map_err(|error| own("set the options of a socket", &error))?;
+        socket.set_reuseaddr(true).map_err(|error| own("set the options of a socket", &error))?;
         socket
             .bind(SocketAddr::new(source, 0))
             .map_err(|error| own(&format!("bind to source {source}"), &error))?;

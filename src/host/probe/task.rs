@@ -82,16 +82,7 @@ impl Task {
     pub(super) fn new(attempt: Attempt, outlet: Outlet, orders: watch::Receiver<Orders>) -> Self {
         let obeyed = *orders.borrow();
         let last = outlet.now();
-        Self {
-            attempt,
-            outlet,
-            orders,
-            obeyed,
-            kept: None,
-            fresh: None,
-            last,
-            next: Next::AtOnce,
-        }
+        Self { attempt, outlet, orders, obeyed, kept: None, fresh: None, last, next: Next::AtOnce }
     }
 
     /// Probes until the orders' sender or the reports' receiver is gone; then closes what is open.
@@ -230,20 +221,12 @@ impl Task {
         let settings = Arc::clone(&self.attempt.settings);
         let session = Session::new(link, opened, settings, self.outlet.clone(), silent);
         let task = tokio::spawn(session.run(opened.own, self.orders.clone(), closed));
-        self.kept = Some(Kept {
-            task,
-            closing,
-            silent: heard,
-            opened: Instant::now(),
-        });
+        self.kept = Some(Kept { task, closing, silent: heard, opened: Instant::now() });
     }
 
     /// The server or the network ended the session: its word goes out, and a fresh connection follows.
     async fn ended(&mut self, end: Result<End, JoinError>) -> Result<(), Unheard> {
-        let lived = self
-            .kept
-            .take()
-            .map_or(Duration::ZERO, |kept| kept.opened.elapsed());
+        let lived = self.kept.take().map_or(Duration::ZERO, |kept| kept.opened.elapsed());
         // What a connection from before the end would say is no answer to it.
         self.forget_fresh();
         // A server that ends every session at once is not asked faster for it.
@@ -263,10 +246,8 @@ impl Task {
     }
 
     async fn tell_of_panic(&mut self) -> Result<(), Unheard> {
-        let what = format!(
-            "a task of the probe of {} panicked: please report it",
-            self.outlet.address()
-        );
+        let what =
+            format!("a task of the probe of {} panicked: please report it", self.outlet.address());
         let observation = Observation::NotAdmitted(ProbeError::Prober(what.into()));
         self.tell(self.outlet.now(), observation).await
     }

@@ -1,0 +1,194 @@
+//! Everything of the director's table that can be set, read by neli and put into the library's nouns, so
+//! that the library's own reading of the kernel has something to agree with.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, Result, bail};
+use neli::attr::Attribute;
+use neli::consts::genl::NlAttrType;
+use neli::consts::socket::NlFamily;
+use neli::genl::Nlattr;
+use neli::router::synchronous::NlRouter;
+use neli::types::Buffer;
+use neli::utils::Groups;
+use pgvs::model::destination::{
+    Destination, DestinationKey, Forwarding, Thresholds, Tunnel, Weight,
+};
+use pgvs::model::service::{
+    Family, Netmask, Protocol, Scheduler, Service, ServiceFlags, ServiceKey,
+};
+use pgvs::model::table::{Entry, Table};
+
+use crate::kernel::{Ask, Nest, dump, ip, sized, words};
+use crate::net::Namespace;
+
+/// Attributes of a service, include/uapi/linux/ip_vs.h `IPVS_SVC_ATTR_*`.
+#[neli::neli_enum(serialized_type = "u16")]
+pub(crate) enum Svc {
+    Family = 1,
+    Protocol = 2,
+    Address = 3,
+    Port = 4,
+    Mark = 5,
+    Scheduler = 6,
+    Flags = 7,
+    Timeout = 8,
+    Netmask = 9,
+    Engine = 11,
+}
+impl NlAttrType for Svc {}
+
+/// Attributes of a destination, `IPVS_DEST_ATTR_*`.
+#[neli::neli_enum(serialized_type = "u16")]
+pub(crate) enum Dest {
+    Address = 1,
+    Port = 2,
+    Method = 3,
+    Weight = 4,
+    Upper = 5,
+    Lower = 6,
+    Family = 11,
+    TunnelKind = 13,
+    TunnelPort = 14,
+    TunnelFlags = 15,
+}
+impl NlAttrType for Dest {}
+
+/// `IP_VS_SVC_F_HASHED`, which the kernel owns.
+const HASHED: u32 = 2;
+
+/// The whole table of the director.
+pub(crate) fn table() -> Result<Table> {
+    Namespace::Director.inside(|| {
+        let mut reader = Reader::open()?;
+        let mut table = Table::default();
+        for nest in reader.dump(Ask::GetService, None)? {
+            let (key, service, identity) = read_service(&nest)?;
+            let mut entry = Entry { service, destinations: [].into() };
+            for nest in reader.dump(Ask::GetDestination, Some(&identity))? {
+                let (key, destination) = read_destination(&nest)?;
+                entry.destinations.insert(key, destination);
+            }
+            table.services.insert(key, entry);
+        }
+        Ok(table)
+    })
+}
+
+/// neli receives on a thread of its own, which Linux 6.1 does not take well: a receiver that meets the end of
+/// a dump that another thread began gets EINVAL now and then, and the socket is then better left.
+struct Reader {
+    router: NlRouter,
+    family: u16,
+}
+
+impl Reader {
+    const TRIES: usize = 20;
+
+    fn open() -> Result<Self> {
+        let (router, _multicast) = NlRouter::connect(NlFamily::Generic, Some(0), Groups::empty())
+            .map_err(words("open a netlink socket"))?;
+        let family = router.resolve_genl_family("IPVS").map_err(words("resolve IPVS"))?;
+        Ok(Self { router, family })
+    }
+
+    fn dump(&mut self, ask: Ask, service: Option<&[u8]>) -> Result<Vec<Nest>> {
+        for _ in 0..Self::TRIES {
+            match dump(&self.router, self.family, ask, service) {
+                Err(error) if error.to_string().contains("code: 22") => *self = Self::open()?,
+                result => return result,
+            }
+        }
+        bail!("neli cannot read the table: EINVAL {} times in a row", Self::TRIES)
+    }
+}
+
+fn read_service(nest: &Nest) -> Result<(ServiceKey, Service, Vec<u8>)> {
+    let attributes = nest.get_attr_handle::<Svc>().map_err(words("read a service"))?;
+    let field = |kind| value(attributes.get_attribute(kind));
+    let number = |kind, name| Ok::<_, anyhow::Error>(u32::from_ne_bytes(sized(field(kind), name)?));
+    let short = |kind, name| Ok::<_, anyhow::Error>(u16::from_ne_bytes(sized(field(kind), name)?));
+    let af = short(Svc::Family, "AF")?;
+    let family = match af {
+        2 => Family::V4,
+        10 => Family::V6,
+        other => bail!("address family {other}"),
+    };
+    let key = if field(Svc::Mark).is_some() {
+        let mark = number(Svc::Mark, "FWMARK")?;
+        ServiceKey::FwMark { family, mark }
+    } else {
+        let port = u16::from_be_bytes(sized(field(Svc::Port), "PORT")?);
+        let address = ip(af, sized(field(Svc::Address), "ADDR")?);
+        ServiceKey::Address {
+            protocol: Protocol(short(Svc::Protocol, "PROTOCOL")?),
+            address: SocketAddr::new(address, port),
+        }
+    };
+    let flags: [u8; 8] = sized(field(Svc::Flags), "FLAGS")?;
+    let flags = u32::from_ne_bytes([flags[0], flags[1], flags[2], flags[3]]);
+    let mask: [u8; 4] = sized(field(Svc::Netmask), "NETMASK")?;
+    let scheduler = text(field(Svc::Scheduler)).context("a service without a scheduler")?;
+    let service = Service {
+        scheduler: Scheduler::new(&scheduler).context("the name of a scheduler")?,
+        flags: ServiceFlags(flags & !HASHED),
+        timeout: number(Svc::Timeout, "TIMEOUT")?,
+        netmask: match family {
+            Family::V4 => Netmask::V4(Ipv4Addr::from(mask)),
+            Family::V6 => Netmask::V6(u8::try_from(u32::from_ne_bytes(mask))?),
+        },
+        persistence_engine: text(field(Svc::Engine)).map(String::into_boxed_str),
+    };
+    let identity = [Svc::Family, Svc::Protocol, Svc::Address, Svc::Port, Svc::Mark];
+    let identity = identity.into_iter().filter_map(|kind| Some(raw(u16::from(kind), field(kind)?)));
+    Ok((key, service, identity.flatten().collect()))
+}
+
+fn read_destination(nest: &Nest) -> Result<(DestinationKey, Destination)> {
+    let attributes = nest.get_attr_handle::<Dest>().map_err(words("read a destination"))?;
+    let field = |kind| value(attributes.get_attribute(kind));
+    let number = |kind, name| Ok::<_, anyhow::Error>(u32::from_ne_bytes(sized(field(kind), name)?));
+    let family = u16::from_ne_bytes(sized(field(Dest::Family), "ADDR_FAMILY")?);
+    let port = u16::from_be_bytes(sized(field(Dest::Port), "PORT")?);
+    let address = ip(family, sized(field(Dest::Address), "ADDR")?);
+    let forwarding = match number(Dest::Method, "FWD_METHOD")? & 7 {
+        0 => Forwarding::Masquerade,
+        1 => Forwarding::Local,
+        2 => Forwarding::Tunnel,
+        3 => Forwarding::DirectRoute,
+        other => Forwarding::Other(u8::try_from(other)?),
+    };
+    let [kind] = sized(field(Dest::TunnelKind), "TUN_TYPE")?;
+    let destination = Destination {
+        forwarding,
+        weight: Weight(number(Dest::Weight, "WEIGHT")?),
+        thresholds: Thresholds {
+            upper: number(Dest::Upper, "U_THRESH")?,
+            lower: number(Dest::Lower, "L_THRESH")?,
+        },
+        tunnel: Tunnel {
+            kind,
+            port: u16::from_be_bytes(sized(field(Dest::TunnelPort), "TUN_PORT")?),
+            flags: u16::from_ne_bytes(sized(field(Dest::TunnelFlags), "TUN_FLAGS")?),
+        },
+    };
+    Ok((DestinationKey(SocketAddr::new(address, port)), destination))
+}
+
+fn value<T: NlAttrType>(attribute: Option<&Nlattr<T, Buffer>>) -> Option<&[u8]> {
+    attribute.map(|found| found.payload().as_ref())
+}
+
+fn text(bytes: Option<&[u8]>) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes?).into_owned();
+    Some(text.trim_end_matches('\0').to_owned())
+}
+
+/// One attribute in bytes: u16 length with its own 4 bytes, u16 type, padding to 4.
+fn raw(kind: u16, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len() + 4).unwrap_or(u16::MAX);
+    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+    bytes.extend_from_slice(payload);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}

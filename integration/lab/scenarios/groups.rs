@@ -1,0 +1,47 @@
+//! The scenarios in the order in which they run.
+
+mod crash;
+mod drift;
+mod errors;
+mod kernel_tables;
+mod kernel_traps;
+mod latency;
+mod operator;
+mod prober;
+mod reload;
+mod roles;
+mod scale;
+mod smoke;
+mod split;
+
+use anyhow::Result;
+
+use crate::lab::Lab;
+
+/// One scenario: a name, a sentence that says what must be seen, and the steps.
+pub(crate) struct Scenario {
+    /// A short name for the command line.
+    pub(crate) name: &'static str,
+    /// What it shows.
+    pub(crate) shows: &'static str,
+    /// The steps; an error is the reason why it failed.
+    pub(crate) run: fn(&mut Lab) -> Result<()>,
+}
+
+/// All of them: first those that need no cluster, then those that leave it as it was, last those that do not.
+pub(crate) const ALL: &[&[Scenario]] = &[
+    kernel_traps::SCENARIOS,
+    kernel_tables::SCENARIOS,
+    errors::SCENARIOS,
+    scale::SCENARIOS,
+    roles::SCENARIOS,
+    reload::SCENARIOS,
+    crash::SCENARIOS,
+    drift::SCENARIOS,
+    operator::SCENARIOS,
+    prober::SCENARIOS,
+    latency::SCENARIOS,
+    roles::ROTATION,
+    split::SCENARIOS,
+    smoke::SCENARIOS,
+];

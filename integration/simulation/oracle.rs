@@ -1,0 +1,221 @@
+//! What the kernel must look like when nothing breaks any more, told from the truth and not from the engine.
+
+use std::collections::BTreeMap;
+
+use pgvs::config::{Config, OnDown, Pool, Probe, Target, VirtualService};
+use pgvs::model::destination::Weight;
+use pgvs::model::postgres::Role;
+
+use crate::cluster::{Obstacle, Server, Stage, identity_of};
+use crate::faults::Relief;
+use crate::world::{At, MS, SECOND, What, World};
+
+/// By then everything that waits for something has had its time: refusals 30 s, sessions 12 s, the freeze 10 s.
+const PATIENCE: At = 75 * SECOND;
+/// So long nothing more is written.
+const QUIET: At = 3 * SECOND;
+
+impl World {
+    /// Nothing breaks any more, and some servers stay dead.
+    pub(crate) fn heal(&mut self) {
+        self.note("the faults stop".into());
+        self.troubles.faults = 0;
+        for server in 0..self.servers.len() {
+            for relief in
+                [Relief::Obstacle(server), Relief::Network(server), Relief::Machine(server)]
+            {
+                self.relieve(relief);
+            }
+            let it = &self.servers[server];
+            let is_stranger = it.identity != identity_of(it.cluster);
+            if is_stranger || (it.stage != Stage::Running && self.rng.u8(0..5) < 3) {
+                self.restart_server(server, is_stranger);
+            } else if it.stage != Stage::Running {
+                self.servers[server].plan += 1;
+                self.servers[server].stage = Stage::Stopped;
+                self.end_sessions(server, None);
+            }
+        }
+        self.relieve(Relief::Kernel);
+        self.relieve(Relief::Disk);
+        // The longest stall ends, and with it what it held up.
+        self.run_for(32 * SECOND);
+        if self.daemon.as_ref().is_some_and(|daemon| daemon.is_stopping) {
+            self.kill();
+        }
+        self.after(500 * MS, What::Start);
+        self.run_for(SECOND);
+        self.relieve(Relief::Pause);
+    }
+
+    fn restart_server(&mut self, server: usize, is_stranger: bool) {
+        let it = &mut self.servers[server];
+        if is_stranger {
+            it.identity = identity_of(it.cluster);
+            it.role = Role::Standby;
+        }
+        it.stage = Stage::Running;
+        it.plan += 1;
+        self.end_sessions(server, None);
+    }
+
+    /// Waits until the kernel is as it must be and stays so.
+    pub(crate) fn converge(&mut self) {
+        let end = self.now + PATIENCE;
+        loop {
+            let wrong = self.difference();
+            if wrong.is_none() {
+                let before = self.daemon.as_ref().unwrap().transactions;
+                self.run_for(QUIET);
+                if self.daemon.as_ref().unwrap().transactions == before
+                    && self.difference().is_none()
+                {
+                    return;
+                }
+            }
+            if self.now > end {
+                self.fail(&format!("no convergence: {}", wrong.unwrap_or("never quiet".into())));
+            }
+            self.run_for(500 * MS);
+        }
+    }
+
+    /// A restart finds everything as it should be and writes nothing.
+    pub(crate) fn restart_quietly(&mut self) {
+        // The timeline that was seen is not remembered; of two primaries the first to answer is taken for the only one
+        // where no service says who it was.
+        let is_odd = |pool: &Pool| match self.primaries(pool) {
+            0 => false,
+            1 => self.writers(pool).is_empty(),
+            _ => true,
+        };
+        if self.config.pools.iter().any(is_odd) {
+            return;
+        }
+        self.kill();
+        self.run_for(300 * MS);
+        if self.rng.u8(0..3) == 0 {
+            for server in &mut self.servers {
+                server.obstacle = Obstacle::WrongPassword;
+            }
+        }
+        let before = self.kernel.table();
+        self.start();
+        self.run_for(5 * SECOND);
+        let transactions = self.daemon.as_ref().unwrap().transactions;
+        if transactions != 0 || self.kernel.table() != before {
+            self.fail(&format!("a restart that changes nothing wrote {transactions} times"));
+        }
+    }
+
+    /// What is not as it must be.
+    pub(crate) fn difference(&self) -> Option<String> {
+        let Some(daemon) = &self.daemon else {
+            return Some("the daemon is not there".into());
+        };
+        if !daemon.is_settled {
+            return Some("it does not say that it has settled".into());
+        }
+        for service in &self.config.services {
+            let pool = self.config.pool(&service.pool).unwrap();
+            if let Some(wrong) = self.wrong(&self.config, service, pool) {
+                return Some(format!("{} ({:?}): {wrong}", service.key, service.target));
+            }
+        }
+        for (key, service) in &self.kernel.services {
+            if self.config.services.iter().any(|it| it.key == *key) {
+                continue;
+            }
+            match self.watch.foreign.get(key) {
+                None => return Some(format!("{key} is still there")),
+                Some(foreign) if *foreign != service.entry() => {
+                    return Some(format!("the foreign {key} has changed"));
+                }
+                Some(_) => (),
+            }
+        }
+        let gone = self.watch.foreign.keys().find(|key| !self.kernel.services.contains_key(key));
+        gone.map(|key| format!("the foreign {key} is gone"))
+    }
+
+    fn server(&self, server: &pgvs::config::Server) -> &Server {
+        self.servers.iter().find(|it| it.address == server.address).unwrap()
+    }
+
+    fn wrong(&self, _: &Config, service: &VirtualService, pool: &Pool) -> Option<String> {
+        let Some(have) = self.kernel.services.get(&service.key) else {
+            return Some("it is not there".into());
+        };
+        if have.service != service.service {
+            return Some(format!("it is {:?}", have.service));
+        }
+        let weights: BTreeMap<_, _> =
+            have.destinations.iter().map(|(to, it)| (to.0, it.destination.weight)).collect();
+        let forwarding = have.destinations.values().map(|it| it.destination.forwarding);
+        if forwarding.into_iter().any(|it| it != service.forwarding) {
+            return Some("another forwarding method".into());
+        }
+        // Among primaries on one timeline any may be the writer, but only one.
+        let writers = self.writers(pool);
+        let answers = writers.iter().map(|&writer| self.expected(service, pool, Some(writer)));
+        let mut answers: Vec<_> = answers.collect();
+        if writers.is_empty() {
+            answers.push(self.expected(service, pool, None));
+        }
+        (!answers.contains(&weights)).then(|| format!("has {weights:?}, not {answers:?}"))
+    }
+
+    fn primaries(&self, pool: &Pool) -> usize {
+        let servers = pool.servers.iter().map(|server| self.server(server));
+        servers.filter(|it| it.stage == Stage::Running && it.role == Role::Primary).count()
+    }
+
+    /// Who may be the writer: the servers on the highest timeline among those that say that they are primaries.
+    fn writers(&self, pool: &Pool) -> Vec<usize> {
+        let primaries = |place: &usize| {
+            let it = self.server(&pool.servers[*place]);
+            it.stage == Stage::Running && it.role == Role::Primary
+        };
+        let all: Vec<usize> = (0..pool.servers.len()).filter(primaries).collect();
+        let timeline = |place: usize| self.server(&pool.servers[place]).timeline;
+        let newest = all.iter().map(|&place| timeline(place)).max();
+        // Who is behind the last writer never takes over.
+        let seen = self.watch.ears.newest.get(&pool.name).map(|timeline| timeline.0);
+        let newest = newest.max(seen);
+        all.into_iter().filter(|&place| Some(timeline(place)) == newest).collect()
+    }
+
+    fn expected(
+        &self,
+        service: &VirtualService,
+        pool: &Pool,
+        writer: Option<usize>,
+    ) -> BTreeMap<std::net::SocketAddr, Weight> {
+        let role = |place: usize| {
+            let it = self.server(&pool.servers[place]);
+            (it.stage == Stage::Running).then_some(it.role)
+        };
+        let has_standby = (0..pool.servers.len()).any(|place| {
+            role(place) == Some(Role::Standby) && pool.servers[place].weight.is_usable()
+        });
+        let weight = |place: usize| {
+            let configured = pool.servers[place].weight;
+            if pool.probe == Probe::None {
+                return Some(configured);
+            }
+            let is_writer = writer == Some(place);
+            let may_serve = match (service.target, role(place)) {
+                (_, None) if service.on_down == OnDown::Cut => return None,
+                (_, None) => false,
+                (Target::Primary, Some(_)) => is_writer,
+                (Target::Standby, Some(role)) => role == Role::Standby,
+                (Target::PreferStandby, Some(Role::Standby)) => true,
+                (Target::PreferStandby, Some(Role::Primary)) => is_writer && !has_standby,
+                (Target::Any, Some(role)) => is_writer || role == Role::Standby,
+            };
+            Some(if may_serve { configured } else { Weight::QUIESCED })
+        };
+        let places = 0..pool.servers.len();
+        places.filter_map(|place| Some((pool.servers[place].address, weight(place)?))).collect()
+    }
+}

@@ -1,0 +1,206 @@
+//! Configurations: one to begin with, and what an operator may change in it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use pgvs::config::{
+    Config, Director, KernelSettings, OnDown, OnStop, Pool, PostgresProbe, Probe, Server, SslMode,
+    Target, VirtualService,
+};
+use pgvs::model::destination::{Forwarding, Weight};
+use pgvs::model::service::{Family, Scheduler, Service, ServiceFlags, ServiceKey};
+
+use crate::kernel::SCHEDULERS;
+
+pub(crate) fn probe(pulse: u64) -> PostgresProbe {
+    PostgresProbe {
+        user: "pgvs".into(),
+        password_file: None,
+        dbname: "postgres".into(),
+        sslmode: SslMode::Prefer,
+        pulse: Duration::from_millis(pulse),
+        suspect_after: Duration::from_millis(pulse * 3),
+        lost_after: Duration::from_millis(1500),
+        admission: Duration::from_secs(2),
+        rise: 3,
+        source: None,
+    }
+}
+
+pub(crate) fn server(cluster: u8, number: u8, weight: u32) -> Server {
+    Server {
+        name: format!("pg{number}").into(),
+        address: SocketAddr::from(([10, 8, cluster, number], 5432)),
+        weight: Weight(weight),
+    }
+}
+
+/// The key of the service with that number: mostly addresses, one firewall mark, one of IPv6.
+pub(crate) fn key(number: u8) -> ServiceKey {
+    match number {
+        5 => ServiceKey::FwMark { family: Family::V4, mark: 5 },
+        n => ServiceKey::tcp(SocketAddr::from(([10, 9, 0, 100 + n], 5432))),
+    }
+}
+
+/// Services that the daemon is never told of.
+pub(crate) fn foreign(number: u8) -> ServiceKey {
+    ServiceKey::tcp(SocketAddr::from(([10, 77, 0, number], 80)))
+}
+
+pub(crate) fn service(number: u8, pool: &str, target: Target) -> VirtualService {
+    let key = key(number);
+    let scheduler = Scheduler::new("wlc").unwrap();
+    VirtualService {
+        name: format!("s{number}").into(),
+        key,
+        service: Service::plain(scheduler, key.family()),
+        forwarding: Forwarding::Masquerade,
+        pool: pool.into(),
+        target,
+        on_down: OnDown::Cut,
+        drain_timeout: Duration::from_secs(5),
+    }
+}
+
+pub(crate) fn config(pools: Vec<Pool>, services: Vec<VirtualService>) -> Config {
+    Config {
+        director: Director {
+            name: None,
+            state_dir: PathBuf::new(),
+            control_socket: PathBuf::new(),
+            on_stop: OnStop::Leave,
+            freeze_timeout: Duration::from_secs(10),
+        },
+        kernel: KernelSettings { manage: true },
+        pools,
+        services,
+    }
+}
+
+/// The smallest useful one: a primary with two standbys, an address for writes and one for reads.
+pub(crate) fn orders() -> Config {
+    let servers = (1..=3).map(|number| server(0, number, 100)).collect();
+    let probe = Probe::Postgres(Arc::new(probe(100)));
+    let pool = Pool { name: "orders".into(), probe, servers };
+    let services =
+        vec![service(1, "orders", Target::Primary), service(2, "orders", Target::PreferStandby)];
+    config(vec![pool], services)
+}
+
+const TARGETS: [Target; 4] = [Target::Primary, Target::Standby, Target::PreferStandby, Target::Any];
+
+/// A configuration of one to three pools.
+pub(crate) fn random(rng: &mut Rng) -> Config {
+    let mut pools = Vec::new();
+    let mut services = Vec::new();
+    let mut next_key = 1;
+    for (place, name) in ["orders", "stock", "static"].into_iter().enumerate() {
+        if place > 0 && rng.u8(0..3) > 0 {
+            continue;
+        }
+        // The second pool sometimes shares servers, and so probes, with the first.
+        let cluster = u8::from(place == 1 && rng.bool());
+        let kind = match place {
+            2 => Probe::None,
+            _ => Probe::Postgres(Arc::new(probe(100))),
+        };
+        let servers = (1..=rng.u8(1..=5)).map(|number| server(cluster, number, 100)).collect();
+        for _ in 0..rng.u8(1..=3) {
+            let target = if place == 2 { Target::Any } else { pick_target(rng, place) };
+            let mut service = service(next_key, name, target);
+            service.on_down = if rng.u8(0..4) == 0 { OnDown::Hold } else { OnDown::Cut };
+            service.drain_timeout = Duration::from_secs(rng.u64(3..15));
+            services.push(service);
+            next_key += 1;
+        }
+        pools.push(Pool { name: name.into(), probe: kind, servers });
+    }
+    let mut config = config(pools, services);
+    config.director.on_stop = pick(rng, &[OnStop::Leave, OnStop::Quiesce, OnStop::Remove]);
+    config
+}
+
+fn pick_target(rng: &mut Rng, place: usize) -> Target {
+    if place == 0 && rng.bool() { Target::Primary } else { pick(rng, &TARGETS) }
+}
+
+pub(crate) fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
+    from[rng.usize(0..from.len())]
+}
+
+/// What an operator may change; the result is as valid as what `check` lets through.
+pub(crate) fn edit(config: &Config, rng: &mut Rng) -> Config {
+    let mut config = config.clone();
+    let pool = rng.usize(0..config.pools.len());
+    match rng.u8(0..13) {
+        0..3 => {
+            let servers = &mut config.pools[pool].servers;
+            let server = rng.usize(0..servers.len());
+            servers[server].weight = Weight(pick(rng, &[0, 1, 50, 100, 200]));
+        }
+        3 | 4 => add_server(&mut config.pools[pool], rng),
+        5 | 6 if config.pools[pool].servers.len() > 1 => {
+            let servers = &mut config.pools[pool].servers;
+            servers.remove(rng.usize(0..servers.len()));
+        }
+        7 => {
+            if let Some(number) = (1..10).find(|&n| config.services.iter().all(|s| s.key != key(n)))
+            {
+                let pool = config.pools[pool].clone();
+                let target =
+                    if pool.probe == Probe::None { Target::Any } else { pick(rng, &TARGETS) };
+                config.services.push(service(number, &pool.name, target));
+            }
+        }
+        8 if config.services.len() > 1 => {
+            config.services.remove(rng.usize(0..config.services.len()));
+        }
+        9 => {
+            let service = &mut any_service(&mut config, rng).service;
+            service.scheduler = Scheduler::new(pick(rng, &SCHEDULERS)).unwrap();
+            if rng.bool() {
+                service.flags = ServiceFlags::PERSISTENT;
+                service.timeout = 300;
+            }
+        }
+        10 => {
+            if let Probe::Postgres(_) = config.pools[pool].probe {
+                let name = config.pools[pool].name.clone();
+                let target = pick(rng, &TARGETS);
+                for service in config.services.iter_mut().filter(|it| it.pool == name) {
+                    service.target = target;
+                }
+            }
+        }
+        11 => {
+            if let Probe::Postgres(old) = &config.pools[pool].probe {
+                let pulse = if old.pulse.as_millis() == 100 { 50 } else { 100 };
+                config.pools[pool].probe = Probe::Postgres(Arc::new(probe(pulse)));
+            }
+        }
+        _ => {
+            let service = any_service(&mut config, rng);
+            service.forwarding = pick(rng, &[Forwarding::Masquerade, Forwarding::DirectRoute]);
+            service.on_down = pick(rng, &[OnDown::Cut, OnDown::Hold]);
+        }
+    }
+    config
+}
+
+fn any_service<'a>(config: &'a mut Config, rng: &mut Rng) -> &'a mut VirtualService {
+    let place = rng.usize(0..config.services.len());
+    &mut config.services[place]
+}
+
+fn add_server(pool: &mut Pool, rng: &mut Rng) {
+    let SocketAddr::V4(of) = pool.servers[0].address else { return };
+    let [_, _, cluster, _] = of.ip().octets();
+    let new = server(cluster, rng.u8(1..=6), 100);
+    if pool.servers.iter().all(|old| old.address != new.address) {
+        pool.servers.insert(rng.usize(0..=pool.servers.len()), new);
+    }
+}

@@ -1,0 +1,255 @@
+//! `[[pool]]`: its servers and how they are probed.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use toml::Spanned;
+
+use super::Check;
+use super::address;
+use super::value::{self, Choice, either, written};
+use crate::config::file::{self, Entry, Field};
+use crate::config::report::{Draft, Place};
+use crate::config::{Pool, Probe, Server};
+use crate::model::destination::Weight;
+
+/// What services need to know of a pool, so that a service costs the same however many servers there are.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) place: Place,
+    /// Whether its servers tell their roles; `None` if its probe was refused.
+    pub(super) knows_roles: Option<bool>,
+    /// The first server of each family.
+    pub(super) v4: Option<Place>,
+    pub(super) v6: Option<Place>,
+    /// The first server at each port.
+    pub(super) ports: BTreeMap<u16, Place>,
+    /// Two servers whose weights differ, neither of them 0.
+    pub(super) differing: Option<(Place, Place)>,
+    /// Whether a service names it.
+    pub(super) used: bool,
+}
+
+/// What the word of `probe` stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    None,
+    Postgres,
+}
+
+const KINDS: Choice<Kind> = Choice {
+    what: "probe",
+    words: &[("postgres", Kind::Postgres), ("none", Kind::None)],
+    synonyms: &[
+        ("postgresql", "postgres"),
+        ("pgsql", "postgres"),
+        ("pgsql-check", "postgres"),
+        ("pg", "postgres"),
+        ("off", "none"),
+        ("", "none"),
+    ],
+    not_yet: &["tcp", "http", "exec"],
+};
+
+/// One server, and where its parts stand.
+pub(super) struct Placed {
+    pub(super) server: Server,
+    pub(super) address: Place,
+    weight: Place,
+}
+
+impl Check<'_> {
+    pub(super) fn pool(&mut self, number: usize, entry: &Entry<file::Pool>) -> Pool {
+        let (header, file) = (Place::new(number, entry.span()), &entry.get_ref().0);
+        let name = self.required_name(number, header, "pool", &file.name);
+        let kind = self.probe_kind(number, file.probe.as_ref());
+        let servers =
+            self.servers(number, header, name.as_ref().map(|(name, _)| &**name), &file.server);
+        let probe = match (kind, &file.postgres) {
+            (Some(Kind::Postgres), settings) => {
+                let none = file::Postgres::default();
+                let settings = settings.as_ref().map_or(&none, |settings| &settings.get_ref().0);
+                let probe = self.postgres(number, settings);
+                self.source_fits(number, settings, probe.source, &servers);
+                Probe::Postgres(Arc::new(probe))
+            }
+            (Some(Kind::None), settings) => {
+                if let Some(settings) = settings {
+                    let draft = Draft::new("[pool.postgres] has no effect with probe = \"none\"")
+                        .at(Place::new(number, settings.span()), "not used");
+                    self.report.warning(draft);
+                }
+                Probe::None
+            }
+            (None, _) => Probe::None,
+        };
+        let known = known(name.as_ref().map_or(header, |(_, place)| *place), kind, &servers);
+        if let Some((name, place)) = &name {
+            match self.pools.get(name).map(|other| other.place) {
+                Some(other) => self.taken("pools", name, *place, other),
+                None => {
+                    self.pools.insert(name.clone(), known);
+                }
+            }
+        }
+        Pool {
+            name: name.map_or("".into(), |(name, _)| name),
+            probe,
+            servers: servers.into_iter().map(|placed| placed.server).collect(),
+        }
+    }
+
+    /// What `probe` says; `None` if that was refused.
+    pub(super) fn probe_kind(
+        &mut self,
+        number: usize,
+        own: Option<&Spanned<file::Scalar>>,
+    ) -> Option<Kind> {
+        let default = self.defaults.pool.0.probe.as_ref();
+        match written(number, own).or_else(|| written(0, default)) {
+            Some(written) => value::choice(self.report, written, &KINDS),
+            None => Some(Kind::Postgres),
+        }
+    }
+
+    /// The name of a table that needs one, and its place.
+    pub(super) fn required_name(
+        &mut self,
+        number: usize,
+        header: Place,
+        what: &str,
+        field: &Field,
+    ) -> Option<(Box<str>, Place)> {
+        let Some(written) = written(number, field.as_ref()) else {
+            let draft = Draft::new(format!("a {what} without a name")).at(header, "no `name`");
+            self.report.error(draft.help("give it one: name = \"...\""));
+            return None;
+        };
+        value::name(self.report, written).map(|name| (name, written.place))
+    }
+
+    fn servers(
+        &mut self,
+        number: usize,
+        header: Place,
+        pool: Option<&str>,
+        entries: &[Entry<file::Server>],
+    ) -> Vec<Placed> {
+        if entries.is_empty() {
+            let draft =
+                Draft::new("a pool without servers").at(header, "no [[pool.server]] beneath it");
+            self.report.error(
+                draft.help("list its servers: [[pool.server]], name = \"...\", address = \"...\""),
+            );
+        }
+        let mut names: BTreeMap<Box<str>, Place> = BTreeMap::new();
+        let mut addresses: BTreeMap<SocketAddr, Place> = BTreeMap::new();
+        let mut servers = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let header = Place::new(number, entry.span());
+            let file = &entry.get_ref().0;
+            let name = self.required_name(number, header, "server", &file.name);
+            let address = self.server_address(number, header, &file.address);
+            let weight = either(number, &file.weight, &self.defaults.server.0.weight);
+            let weight_at = weight.map_or(header, |weight| weight.place);
+            let weight = value::weight(self.report, weight);
+            if let Some((name, place)) = &name {
+                match names.get(name) {
+                    Some(other) => self.taken("servers of the pool", name, *place, *other),
+                    None => drop(names.insert(name.clone(), *place)),
+                }
+            }
+            let Some((address, address_at)) = address else {
+                continue;
+            };
+            if let Some(other) = addresses.insert(address, address_at) {
+                let draft = Draft::new(format!("two servers of the pool are at {address}"))
+                    .at(address_at, "this one")
+                    .at(other, "and this one");
+                self.report.error(draft.help("remove one of them"));
+            }
+            self.servers.entry(address).or_insert(address_at);
+            servers.push(Placed {
+                server: Server { name: name.map_or("".into(), |(name, _)| name), address, weight },
+                address: address_at,
+                weight: weight_at,
+            });
+        }
+        // Where a server was refused, what the others make up is unknown.
+        if servers.len() == entries.len() {
+            self.few_servers(header, pool, &servers);
+        }
+        servers
+    }
+
+    fn server_address(
+        &mut self,
+        number: usize,
+        header: Place,
+        field: &Field,
+    ) -> Option<(SocketAddr, Place)> {
+        let Some(written) = written(number, field.as_ref()) else {
+            let draft = Draft::new("a server without an address").at(header, "no `address`");
+            self.report.error(draft.help("give it one: address = \"10.8.0.11:5432\""));
+            return None;
+        };
+        address::socket(self.report, written).map(|address| (address, written.place))
+    }
+
+    fn few_servers(&mut self, header: Place, pool: Option<&str>, servers: &[Placed]) {
+        let pool = pool.unwrap_or("this one");
+        if let [only] = servers {
+            let draft = Draft::new(format!("pool {pool} has one server: nothing to fail over to"))
+                .at(only.address, "the only one");
+            self.report.warning(draft);
+        }
+        if !servers.is_empty() && servers.iter().all(|placed| !placed.server.weight.is_usable()) {
+            let draft = Draft::new(format!(
+                "every server of pool {pool} has weight 0: none gets new connections"
+            ))
+            .at(header, "all at weight 0");
+            self.report.warning(draft);
+        }
+    }
+
+    /// Pools that nothing uses are probed for nothing.
+    pub(super) fn unused_pools(&mut self) {
+        if self.report.errors() > 0 {
+            return;
+        }
+        for (name, pool) in &self.pools {
+            if !pool.used {
+                let draft = Draft::new(format!("pool {name} is used by no service"))
+                    .at(pool.place, "not used");
+                self.report.warning(draft);
+            }
+        }
+    }
+}
+
+fn known(place: Place, kind: Option<Kind>, servers: &[Placed]) -> Known {
+    let mut known = Known {
+        place,
+        knows_roles: kind.map(|kind| kind == Kind::Postgres),
+        v4: None,
+        v6: None,
+        ports: BTreeMap::new(),
+        differing: None,
+        used: false,
+    };
+    let mut first: Option<(Weight, Place)> = None;
+    for Placed { server, address, weight } in servers {
+        let family = if server.address.is_ipv4() { &mut known.v4 } else { &mut known.v6 };
+        family.get_or_insert(*address);
+        known.ports.entry(server.address.port()).or_insert(*address);
+        match first {
+            None if server.weight.is_usable() => first = Some((server.weight, *weight)),
+            Some((other, at)) if server.weight.is_usable() && other != server.weight => {
+                known.differing.get_or_insert((at, *weight));
+            }
+            _ => (),
+        }
+    }
+    known
+}

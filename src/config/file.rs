@@ -1,0 +1,367 @@
+//! The TOML as written. Only `check` reads it; the rest of the program never sees the file.
+//!
+//! Every value keeps its place in the text. Here nothing is judged but which keys exist.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use toml::Spanned;
+
+/// A value as written, absent where the key is.
+pub(super) type Field = Option<Spanned<Scalar>>;
+
+/// A table as written; its place is its header.
+pub(super) type Entry<T> = Spanned<Table<T>>;
+
+/// One file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) include: Option<Spanned<Vec<Spanned<Scalar>>>>,
+    pub(super) director: Option<Entry<Director>>,
+    pub(super) kernel: Option<Entry<Kernel>>,
+    pub(super) defaults: Option<Entry<Defaults>>,
+    pub(super) pool: Vec<Entry<Pool>>,
+    pub(super) service: Vec<Entry<Service>>,
+}
+
+/// `[director]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Director {
+    pub(super) name: Field,
+    pub(super) state_dir: Field,
+    pub(super) control_socket: Field,
+    pub(super) on_stop: Field,
+    pub(super) freeze_timeout: Field,
+}
+
+/// `[kernel]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Kernel {
+    pub(super) manage: Field,
+}
+
+/// `[defaults]`: what pools, servers and services take where they say nothing themselves.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Defaults {
+    pub(super) pool: Table<PoolDefaults>,
+    pub(super) postgres: Table<Postgres>,
+    pub(super) server: Table<ServerDefaults>,
+    pub(super) service: Table<ServiceDefaults>,
+}
+
+/// `[defaults.pool]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PoolDefaults {
+    pub(super) probe: Field,
+}
+
+/// `[defaults.server]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ServerDefaults {
+    pub(super) weight: Field,
+}
+
+/// `[defaults.service]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ServiceDefaults {
+    pub(super) protocol: Field,
+    pub(super) scheduler: Field,
+    pub(super) forwarding: Field,
+    pub(super) target: Field,
+    pub(super) on_down: Field,
+    pub(super) drain_timeout: Field,
+}
+
+/// `[[pool]]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Pool {
+    pub(super) name: Field,
+    pub(super) probe: Field,
+    pub(super) postgres: Option<Entry<Postgres>>,
+    pub(super) server: Vec<Entry<Server>>,
+}
+
+/// `[pool.postgres]` and `[defaults.postgres]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Postgres {
+    pub(super) user: Field,
+    pub(super) password_file: Field,
+    pub(super) dbname: Field,
+    pub(super) sslmode: Field,
+    pub(super) pulse: Field,
+    pub(super) suspect_after: Field,
+    pub(super) lost_after: Field,
+    pub(super) admission: Field,
+    pub(super) rise: Field,
+    pub(super) source: Field,
+}
+
+/// `[[pool.server]]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Server {
+    pub(super) name: Field,
+    pub(super) address: Field,
+    pub(super) weight: Field,
+}
+
+/// `[[service]]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Service {
+    pub(super) name: Field,
+    pub(super) address: Field,
+    pub(super) protocol: Field,
+    pub(super) scheduler: Field,
+    pub(super) forwarding: Field,
+    pub(super) pool: Field,
+    pub(super) target: Field,
+    pub(super) on_down: Field,
+    pub(super) drain_timeout: Field,
+}
+
+/// A table, and nothing else: derived structs would take a list of values without their keys as well.
+#[derive(Debug, Default)]
+pub(super) struct Table<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Table<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(TableVisitor(PhantomData))
+    }
+}
+
+struct TableVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for TableVisitor<T> {
+    type Value = Table<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Table<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Table)
+    }
+}
+
+/// A value of any type, so that a wrong type is one finding among the others and not the end of reading.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Scalar {
+    /// A string.
+    Text(Box<str>),
+    /// An integer; what does not fit is the nearest that does, far outside every range here.
+    Integer(i128),
+    /// `true` or `false`.
+    Boolean(bool),
+    /// Something that no key here takes, by its name.
+    Other(&'static str),
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+struct ScalarVisitor;
+
+impl<'de> Visitor<'de> for ScalarVisitor {
+    type Value = Scalar;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
+        Ok(Scalar::Text(text.into()))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+        Ok(Scalar::Boolean(value))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Scalar, E> {
+        Ok(Scalar::Integer(number.into()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
+        Ok(Scalar::Integer(number.into()))
+    }
+
+    fn visit_i128<E>(self, number: i128) -> Result<Scalar, E> {
+        Ok(Scalar::Integer(number))
+    }
+
+    fn visit_u128<E>(self, number: u128) -> Result<Scalar, E> {
+        Ok(Scalar::Integer(number.try_into().unwrap_or(i128::MAX)))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Scalar, E> {
+        Ok(Scalar::Other("a fraction"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Scalar, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Other("a list"))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Scalar, A::Error> {
+        while table.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Other("a table or a date"))
+    }
+}
+
+/// One file's text as [`File`]; stops at the first mistake of syntax and the first unknown key.
+pub(super) fn parse(text: &str) -> Result<File, toml::de::Error> {
+    toml::from_str(text)
+}
+
+/// Every table with its keys, as the structs above have them.
+pub(super) fn tables() -> [(&'static str, &'static [&'static str]); 11] {
+    [
+        ("the top level", keys_of::<File>()),
+        ("[director]", keys_of::<Director>()),
+        ("[kernel]", keys_of::<Kernel>()),
+        ("[defaults]", keys_of::<Defaults>()),
+        ("[defaults.pool]", keys_of::<PoolDefaults>()),
+        ("[defaults.server]", keys_of::<ServerDefaults>()),
+        ("[defaults.service]", keys_of::<ServiceDefaults>()),
+        ("[[pool]]", keys_of::<Pool>()),
+        ("[pool.postgres]", keys_of::<Postgres>()),
+        ("[[pool.server]]", keys_of::<Server>()),
+        ("[[service]]", keys_of::<Service>()),
+    ]
+}
+
+/// The keys that a struct takes: its own `Deserialize` is asked, so that no list can fall behind it.
+fn keys_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+    let mut keys: &'static [&'static str] = &[];
+    // The answer is the side effect: asking always ends in an error.
+    match T::deserialize(Asking(&mut keys)) {
+        Ok(_) | Err(_) => keys,
+    }
+}
+
+struct Asking<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for Asking<'_> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(serde::de::Error::custom("not a struct"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.0 = fields;
+        Err(serde::de::Error::custom("asked"))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::config::sources::check_text;
+
+    const EXAMPLE: &str = include_str!("../../config/pgvs.toml");
+
+    /// The example with the keys in its comments made real, and the table that each key stands in.
+    fn uncommented() -> String {
+        let is_key = |line: &str| {
+            let key = line.split(" = ").next().unwrap_or_default();
+            line.contains(" = ")
+                && !key.is_empty()
+                && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        };
+        let lines = EXAMPLE.lines().map(|line| match line.strip_prefix("# ") {
+            Some(rest) if is_key(rest) => rest,
+            _ => line,
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn every_accepted_key_stands_in_the_example_in_every_table_that_takes_it() {
+        let text = uncommented();
+        let mut table = "the top level".to_owned();
+        let mut seen: BTreeSet<(String, String)> = BTreeSet::new();
+        for line in text.lines() {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if line.starts_with('[') {
+                table = line.to_owned();
+            } else if let Some((key, _)) = line.split_once(" = ") {
+                seen.insert((table.clone(), key.to_owned()));
+            }
+        }
+        // Keys of one pool or service that are shown where they are a default.
+        let shown_as_default =
+            [("[pool.postgres]", "[defaults.postgres]"), ("[[service]]", "[defaults.service]")];
+        let headers: BTreeSet<&str> =
+            text.lines().filter_map(|line| line.split(&['#', ' '][..]).next()).collect();
+        for (table, keys) in tables() {
+            for key in keys {
+                let stands = |table: &str| seen.contains(&(table.to_owned(), (*key).to_owned()));
+                let by_default =
+                    shown_as_default.iter().any(|(own, default)| *own == table && stands(default));
+                let is_table = tables().iter().any(|(table, _)| {
+                    let name = table.trim_matches(['[', ']']).rsplit('.').next();
+                    name == Some(*key) && headers.contains(table)
+                });
+                let is_parent = *key == "defaults";
+                assert!(
+                    stands(table) || by_default || is_table || is_parent,
+                    "{key} of {table} is not in the example"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_example_shows_the_defaults_as_they_are() {
+        let (head, rest) = EXAMPLE.split_once("[director]").expect("a director");
+        let (_, tables) = rest.split_once("\n[[pool]]").expect("a pool");
+        let bare = format!("{head}\n[[pool]]{tables}");
+        let bare =
+            bare.replace("\nweight = 100 ", "\n# ").replace("\nprobe = \"postgres\" ", "\n# ");
+        let with = check_text("pgvs.toml", EXAMPLE).expect("the example is valid");
+        let without =
+            check_text("pgvs.toml", &bare).expect("the example without its defaults is valid");
+        assert_eq!(with.config, without.config);
+        assert_eq!(with.findings.all, []);
+    }
+
+    #[test]
+    fn the_keys_in_the_examples_comments_are_accepted_too() {
+        let text = uncommented();
+        assert!(
+            text.contains("\nsource = ")
+                && text.contains("\ntarget = \"any\"")
+                && text.contains("\ninclude = ")
+        );
+        let checked = check_text("pgvs.toml", &text).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(checked.findings.all, []);
+    }
+}

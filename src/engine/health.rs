@@ -1,0 +1,428 @@
+//! What a server's probe reports, folded into a verdict: one small state machine for each probe.
+//!
+//! Knows nothing of pools, services or weights.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::evidence::{self, Evidence, Observation};
+use crate::config::PostgresProbe;
+use crate::model::postgres::{Facts, SqlState};
+use crate::time::Time;
+
+/// So long a probe needs for one fresh connection while it has no kept session: its rhythm (500 ms) and the
+/// deadline of a stage (1 s). Silence is no evidence before that.
+const FRESH_ROUND: Duration = Duration::from_millis(1500);
+
+/// So many fresh connections in a row must time out beside a living session before the server counts as hung.
+const HUNG_AFTER: u32 = 2;
+
+/// So many fresh connections in a row must be admitted before a full server counts as up again.
+const ROOM_AFTER: u32 = 2;
+
+/// The state of a server as its own probe sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// No verdict yet.
+    Unknown,
+    /// Answers, and admits connections.
+    Up,
+    /// Soft: silent for `suspect_after`.
+    Suspect,
+    /// Soft: the kept session answers, fresh connections do not get through.
+    Hung,
+    /// Soft: no slot is free.
+    Full,
+    /// Soft: refuses fresh connections with a code of its own.
+    Refusing(SqlState),
+    /// Hard: takes no new connections after it had been up (57P03).
+    Closing,
+    /// Hard: takes no connections yet (57P03).
+    Starting,
+    /// Hard: silent for `lost_after`, fresh connections included.
+    Lost,
+    /// Hard: nothing listens there.
+    Down,
+}
+
+/// What the rest of the engine sees of a server; compared by value to learn whether anything changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Its state.
+    pub condition: Condition,
+    /// What it last said of itself, as long as that holds.
+    pub facts: Option<Facts>,
+    /// Whether the probe is set up wrongly, so that it cannot see more.
+    pub is_misconfigured: bool,
+}
+
+impl Verdict {
+    /// The verdict on a server that nobody probes.
+    pub const UNPROBED: Self =
+        Self { condition: Condition::Up, facts: None, is_misconfigured: false };
+}
+
+/// The state machine of one probe.
+#[derive(Clone, Debug)]
+pub struct Health {
+    condition: Condition,
+    facts: Option<Facts>,
+    /// Whether silence has lasted long enough to be soft evidence.
+    is_suspect: bool,
+    /// Whether the kept session lives.
+    has_session: bool,
+    /// When the kept session last answered.
+    last_pulse: Time,
+    /// Whether the last fresh connection was admitted.
+    is_admitted: bool,
+    /// Why the probe cannot see more, in words.
+    misconfigured: Option<Box<str>>,
+    /// The last answer of any kind, or the moment from which silence counts.
+    last_answer: Time,
+    /// How much longer than usual the next answer may take: a kept session answers sooner than fresh connections.
+    allowance: Duration,
+    /// Whether a fresh connection ended in silence since the last answer.
+    fresh_is_silent: bool,
+    /// Answered pulses in a row.
+    passes: u32,
+    /// Fresh connections in a row that timed out beside a living session.
+    timeouts: u32,
+    /// Fresh connections admitted in a row.
+    admissions: u32,
+    /// The last report of failure, for people.
+    last_failure: Option<(Time, Box<str>)>,
+}
+
+impl Health {
+    /// A server of which nothing is known; its silence counts from `from`.
+    pub const fn new(from: Time) -> Self {
+        Self {
+            condition: Condition::Unknown,
+            facts: None,
+            is_suspect: false,
+            has_session: false,
+            is_admitted: false,
+            misconfigured: None,
+            last_answer: from,
+            last_pulse: Time::ZERO,
+            allowance: Duration::ZERO,
+            fresh_is_silent: false,
+            passes: 0,
+            timeouts: 0,
+            admissions: 0,
+            last_failure: None,
+        }
+    }
+
+    /// The verdict as it stands.
+    pub const fn verdict(&self) -> Verdict {
+        let is_plain = matches!(self.condition, Condition::Unknown | Condition::Up);
+        let condition =
+            if self.is_suspect && is_plain { Condition::Suspect } else { self.condition };
+        Verdict { condition, facts: self.facts, is_misconfigured: self.misconfigured.is_some() }
+    }
+
+    /// Why the probe cannot see more, in words.
+    pub fn misconfigured(&self) -> Option<&str> {
+        self.misconfigured.as_deref()
+    }
+
+    /// The last report of failure with its time.
+    pub fn last_failure(&self) -> Option<(Time, &str)> {
+        self.last_failure.as_ref().map(|(at, what)| (*at, &**what))
+    }
+
+    /// Whether the server has ever answered in a way that tells something about it.
+    pub const fn has_verdict(&self) -> bool {
+        !matches!(self.condition, Condition::Unknown)
+    }
+
+    /// Whether the server was answering until it fell silent, if it did.
+    pub const fn was_answering(&self) -> bool {
+        match self.condition {
+            Condition::Up | Condition::Full | Condition::Hung | Condition::Refusing(_) => true,
+            Condition::Unknown
+            | Condition::Suspect
+            | Condition::Closing
+            | Condition::Starting
+            | Condition::Lost
+            | Condition::Down => false,
+        }
+    }
+
+    /// When the server last answered.
+    pub const fn last_answer(&self) -> Time {
+        self.last_answer
+    }
+
+    /// Lets silence count from `now` at the earliest: nobody is to blame for time in which we did not listen.
+    pub fn forgive(&mut self, now: Time) {
+        self.last_answer = self.last_answer.max(now);
+        self.last_pulse = self.last_pulse.max(now);
+    }
+
+    /// Whether the probe is to hang up now: a server that shuts down waits for its sessions.
+    pub const fn take_hang_up(&mut self) -> bool {
+        let should = self.has_session && matches!(self.condition, Condition::Closing);
+        if should {
+            self.has_session = false;
+        }
+        should
+    }
+
+    /// Takes one report that arrived at `at`.
+    pub fn learn(&mut self, observation: &Observation, at: Time, settings: &PostgresProbe) {
+        match observation {
+            Observation::Pulse(facts) => self.pulsed(*facts, at, settings),
+            Observation::SessionEnded(last_word) => {
+                self.has_session = false;
+                self.passes = 0;
+                self.answered(at);
+                let said = match last_word {
+                    Some(said) => format!("session ended: {said}"),
+                    None => "session ended".to_owned(),
+                };
+                self.last_failure = Some((at, said.into()));
+            }
+            Observation::Admitted => self.admitted(at),
+            Observation::NotAdmitted(error) => {
+                self.last_failure = Some((at, error.to_string().into()));
+                self.refused(evidence::of(error), error, at, settings);
+            }
+        }
+    }
+
+    /// Whether the kept session lives, as far as it can be told from its last answer.
+    fn is_pulsing(&self, at: Time, settings: &PostgresProbe) -> bool {
+        self.has_session && at.since(self.last_pulse) < settings.suspect_after
+    }
+
+    fn answered(&mut self, at: Time) {
+        self.last_answer = self.last_answer.max(at);
+        self.fresh_is_silent = false;
+    }
+
+    fn pulsed(&mut self, facts: Facts, at: Time, settings: &PostgresProbe) {
+        self.answered(at);
+        self.last_pulse = self.last_pulse.max(at);
+        self.has_session = true;
+        self.allowance = Duration::ZERO;
+        self.passes = self.passes.saturating_add(1);
+        let is_steady = self.passes >= settings.rise;
+        if is_steady {
+            self.is_suspect = false;
+        }
+        match self.condition {
+            // A server that shuts down goes on answering the sessions it has.
+            Condition::Closing if !self.is_admitted => return,
+            // One that has a session from before is not starting.
+            Condition::Starting if !self.is_admitted => {
+                self.condition = Condition::Closing;
+                return;
+            }
+            Condition::Unknown => {
+                self.condition = Condition::Up;
+                self.is_suspect = false;
+            }
+            Condition::Down | Condition::Lost | Condition::Starting | Condition::Closing => {
+                if is_steady {
+                    self.condition = Condition::Up;
+                }
+            }
+            Condition::Up
+            | Condition::Suspect
+            | Condition::Hung
+            | Condition::Full
+            | Condition::Refusing(_) => (),
+        }
+        self.facts = Some(facts);
+    }
+
+    fn admitted(&mut self, at: Time) {
+        self.answered(at);
+        self.is_admitted = true;
+        self.misconfigured = None;
+        self.timeouts = 0;
+        self.admissions = self.admissions.saturating_add(1);
+        match self.condition {
+            Condition::Hung => self.condition = Condition::Up,
+            Condition::Full | Condition::Refusing(_) if self.admissions >= ROOM_AFTER => {
+                self.condition = Condition::Up;
+            }
+            Condition::Unknown
+            | Condition::Up
+            | Condition::Suspect
+            | Condition::Full
+            | Condition::Refusing(_)
+            | Condition::Closing
+            | Condition::Starting
+            | Condition::Lost
+            | Condition::Down => (),
+        }
+    }
+
+    fn refused(
+        &mut self,
+        evidence: Evidence,
+        error: &evidence::ProbeError,
+        at: Time,
+        settings: &PostgresProbe,
+    ) {
+        self.admissions = 0;
+        if evidence == Evidence::Silence {
+            self.fresh_is_silent = true;
+            // What a server said that fell silent on its way up holds no longer.
+            if self.deadline(settings).is_none() {
+                self.facts = None;
+            }
+            if self.is_pulsing(at, settings) {
+                self.timed_out();
+            }
+            return;
+        }
+        self.answered(at);
+        if !self.has_session {
+            self.allowance = FRESH_ROUND;
+        }
+        match evidence {
+            Evidence::HangingUp if self.has_session => self.timed_out(),
+            Evidence::HangingUp if self.condition == Condition::Up => {
+                self.condition = Condition::Hung
+            }
+            // A session that answers shows that something else refuses, a filter perhaps. One that does not may have
+            // ended unheard.
+            Evidence::Gone if self.is_pulsing(at, settings) => self.condition = Condition::Hung,
+            Evidence::Gone => self.fall(Condition::Down),
+            Evidence::NotNow => self.fall(match self.condition {
+                Condition::Unknown | Condition::Down | Condition::Lost | Condition::Starting => {
+                    Condition::Starting
+                }
+                Condition::Up
+                | Condition::Suspect
+                | Condition::Hung
+                | Condition::Full
+                | Condition::Refusing(_)
+                | Condition::Closing => Condition::Closing,
+            }),
+            Evidence::Full => self.condition = Condition::Full,
+            Evidence::Refusing(code) => self.condition = Condition::Refusing(code),
+            Evidence::Misconfigured | Evidence::Blind => {
+                self.misconfigured = Some(error.to_string().into());
+                // It lives, and of what it was nothing is left.
+                if matches!(evidence, Evidence::Misconfigured) && self.facts.is_none() {
+                    self.condition = Condition::Unknown;
+                }
+            }
+            Evidence::HangingUp | Evidence::Silence => (),
+        }
+        if matches!(self.condition, Condition::Full | Condition::Refusing(_)) {
+            self.is_suspect = false;
+        }
+    }
+
+    /// A fresh connection came to nothing beside a living session.
+    fn timed_out(&mut self) {
+        self.timeouts = self.timeouts.saturating_add(1);
+        if self.timeouts >= HUNG_AFTER && self.condition == Condition::Up {
+            self.condition = Condition::Hung;
+        }
+    }
+
+    /// Falls by hard evidence: what the server said of itself holds no longer.
+    fn fall(&mut self, to: Condition) {
+        self.condition = to;
+        self.facts = None;
+        self.is_admitted = false;
+        self.is_suspect = false;
+        self.passes = 0;
+        self.timeouts = 0;
+    }
+
+    /// When silence will have lasted long enough for the next step, if nothing is heard till then.
+    pub fn deadline(&self, settings: &PostgresProbe) -> Option<Time> {
+        match self.condition {
+            Condition::Down | Condition::Lost | Condition::Starting | Condition::Closing => None,
+            Condition::Unknown
+            | Condition::Up
+            | Condition::Suspect
+            | Condition::Hung
+            | Condition::Full
+            | Condition::Refusing(_) => Some(if self.is_suspect {
+                self.silent_for(settings.lost_after)
+            } else {
+                self.silent_for(settings.suspect_after)
+            }),
+        }
+    }
+
+    fn silent_for(&self, long: Duration) -> Time {
+        self.last_answer.after(self.allowance).after(long)
+    }
+
+    /// Whether the server has been silent for more than one and a half pulses, or what a probe without a kept
+    /// session needs.
+    pub fn is_overdue(&self, now: Time, settings: &PostgresProbe) -> bool {
+        now >= self.silent_for(settings.pulse.saturating_mul(3) / 2)
+    }
+
+    /// Whether the server has been silent for `suspect_after`.
+    pub fn is_silent(&self, now: Time, settings: &PostgresProbe) -> bool {
+        now >= self.silent_for(settings.suspect_after)
+    }
+
+    /// Draws the conclusion from silence that has lasted until `now`; says whether suspicion is new. Where
+    /// `is_frozen`, silence becomes no hard evidence, however long it lasts.
+    pub fn listen(&mut self, now: Time, settings: &PostgresProbe, is_frozen: bool) -> bool {
+        if self.deadline(settings).is_none_or(|deadline| now < deadline) {
+            return false;
+        }
+        let is_new = !self.is_suspect;
+        self.is_suspect = true;
+        self.passes = 0;
+        if self.fresh_is_silent && !is_frozen && now >= self.silent_for(settings.lost_after) {
+            self.fall(Condition::Lost);
+            self.has_session = false;
+        }
+        is_new
+    }
+}
+
+impl Verdict {
+    /// Whether the server may still speak for the first time: neither heard nor overdue.
+    pub const fn is_awaited(&self) -> bool {
+        matches!(self.condition, Condition::Unknown)
+            && self.facts.is_none()
+            && !self.is_misconfigured
+    }
+
+    /// Whether the server has ever said anything.
+    pub const fn has_answered(&self) -> bool {
+        !matches!(self.condition, Condition::Unknown | Condition::Suspect)
+            || self.is_misconfigured
+            || self.facts.is_some()
+    }
+}
+
+impl Condition {
+    /// Whether the operator wants to know the cause.
+    pub const fn is_bad(self) -> bool {
+        !matches!(self, Self::Up | Self::Unknown)
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("unknown"),
+            Self::Up => f.write_str("up"),
+            Self::Suspect => f.write_str("suspect"),
+            Self::Hung => f.write_str("hung"),
+            Self::Full => f.write_str("full"),
+            Self::Refusing(code) => write!(f, "refusing ({code})"),
+            Self::Closing => f.write_str("closing"),
+            Self::Starting => f.write_str("starting"),
+            Self::Lost => f.write_str("lost"),
+            Self::Down => f.write_str("down"),
+        }
+    }
+}

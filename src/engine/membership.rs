@@ -1,0 +1,343 @@
+//! Who belongs to what: pools with their members, services, and one probe for each server and probe setting.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cluster::{Cluster, View};
+use super::event::Action;
+use super::evidence::{Pace, ProbeId};
+use super::health::{Health, Verdict};
+use super::policy::{Adopted, Decision, Reason};
+use crate::config::{Config, OnDown, PostgresProbe, Probe, VirtualService};
+use crate::model::destination::{DestinationKey, Weight};
+use crate::model::server::ServerId;
+use crate::model::service::ServiceKey;
+use crate::model::table::Table;
+use crate::time::Time;
+
+/// So long a server keeps the weight that the kernel has without a verdict of its own.
+const ADOPT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A pool as the engine works with it.
+#[derive(Clone, Debug)]
+pub(super) struct PoolState {
+    pub(super) name: Box<str>,
+    pub(super) members: Vec<Member>,
+    /// The services of the pool.
+    pub(super) services: Vec<ServiceKey>,
+    pub(super) cluster: Cluster,
+    /// The last decision about the writer, and the verdicts that it was taken from.
+    pub(super) view: View,
+    pub(super) verdicts: Vec<Verdict>,
+    /// Whether a service of the pool for the primary has no usable writer.
+    pub(super) is_hurried: bool,
+}
+
+/// A server in a pool.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) name: Box<str>,
+    pub(super) address: SocketAddr,
+    pub(super) weight: Weight,
+    /// Its probe; `None`: it is not probed.
+    pub(super) probe: Option<ProbeId>,
+}
+
+impl Member {
+    /// What the kernel knows it by.
+    pub(super) const fn key(&self) -> DestinationKey {
+        DestinationKey(self.address)
+    }
+}
+
+/// A service of the config as the engine works with it; the lists follow the pool's members.
+#[derive(Clone, Debug)]
+pub(super) struct ServiceState {
+    pub(super) config: VirtualService,
+    /// The place of its pool.
+    pub(super) pool: usize,
+    /// `None`: not decided yet.
+    pub(super) decisions: Vec<Option<Decision>>,
+    pub(super) adopted: Vec<Option<Adopted>>,
+    pub(super) cuts: Vec<Option<Cut>>,
+    /// The member that last had weight in a service for the primary.
+    pub(super) last_writer: Option<usize>,
+}
+
+/// The sessions of a destination are being cut: it is deleted, and may not return before they are flushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// It is still in the table.
+    Wanted,
+    /// The kernel has acknowledged the deletion.
+    Since(Time),
+}
+
+/// A probe as the engine works with it.
+#[derive(Clone, Debug)]
+pub(super) struct ProbeState {
+    pub(super) address: SocketAddr,
+    pub(super) settings: Arc<PostgresProbe>,
+    pub(super) health: Health,
+    /// The places of the pools that share it.
+    pub(super) pools: Vec<usize>,
+    pub(super) pace: Pace,
+}
+
+/// Everything that follows from the config, with what was learnt about it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Membership {
+    pub(super) pools: Vec<PoolState>,
+    pub(super) services: BTreeMap<ServiceKey, ServiceState>,
+    pub(super) probes: BTreeMap<ProbeId, ProbeState>,
+    /// The services with a cut under way.
+    pub(super) cutting: BTreeSet<ServiceKey>,
+    next_probe: u32,
+}
+
+impl Membership {
+    /// The members of a service.
+    pub(super) fn members(&self, service: &ServiceState) -> &[Member] {
+        self.pools.get(service.pool).map_or(&[], |pool| &pool.members)
+    }
+
+    /// Whether a destination is a member of a service.
+    pub(super) fn is_member(&self, service: ServiceKey, to: DestinationKey) -> bool {
+        let Some(service) = self.services.get(&service) else {
+            return false;
+        };
+        self.pools.get(service.pool).is_some_and(|pool| pool.place_of(to).is_some())
+    }
+
+    /// The kernel has deleted a destination: if it is a member it stays away until its sessions are flushed.
+    pub(super) fn cut_acknowledged(&mut self, key: ServiceKey, to: DestinationKey, now: Time) {
+        let Some(service) = self.services.get_mut(&key) else {
+            return;
+        };
+        let place = self.pools.get(service.pool).and_then(|pool| pool.place_of(to));
+        let Some(place) = place else { return };
+        let Some(cut) = service.cuts.get_mut(place) else {
+            return;
+        };
+        // The cut may have been called off while the kernel was at it.
+        if cut.replace(Cut::Since(now)).is_none()
+            && let Some(decision) = service.decisions.get_mut(place)
+        {
+            *decision = Some(Decision { weight: None, reason: Reason::Cut });
+        }
+        self.cutting.insert(key);
+    }
+
+    /// When the next cut has had its time.
+    pub(super) fn cut_deadline(&self, flush: Duration) -> Option<Time> {
+        let services = self.cutting.iter().filter_map(|key| self.services.get(key));
+        let cuts = services.flat_map(|service| service.cuts.iter().flatten());
+        cuts.filter_map(|cut| match cut {
+            Cut::Since(at) => Some(at.after(flush)),
+            Cut::Wanted => None,
+        })
+        .min()
+    }
+
+    /// Ends the cuts that have had their time; names the pools that are to be decided anew.
+    pub(super) fn release_cuts(
+        &mut self,
+        actual: Option<&Table>,
+        flush: Duration,
+        now: Time,
+    ) -> BTreeSet<usize> {
+        let mut pools = BTreeSet::new();
+        for key in std::mem::take(&mut self.cutting) {
+            let Some(service) = self.services.get_mut(&key) else {
+                continue;
+            };
+            let Some(pool) = self.pools.get(service.pool) else {
+                continue;
+            };
+            for (cut, member) in service.cuts.iter_mut().zip(&pool.members) {
+                *cut = match *cut {
+                    Some(Cut::Since(at)) if at.after(flush) <= now => {
+                        pools.insert(service.pool);
+                        None
+                    }
+                    // It is gone without our doing, or was never there.
+                    Some(Cut::Wanted)
+                        if actual.is_some_and(|it| it.destination(key, member.key()).is_none()) =>
+                    {
+                        Some(Cut::Since(now))
+                    }
+                    other => other,
+                };
+            }
+            if service.cuts.iter().any(Option::is_some) {
+                self.cutting.insert(key);
+            }
+        }
+        pools
+    }
+
+    /// The servers that share a probe.
+    pub(super) fn servers_of(&self, probe: ProbeId) -> Vec<ServerId> {
+        let pools = self.probes.get(&probe).map(|probe| probe.pools.clone()).unwrap_or_default();
+        let mut servers = Vec::new();
+        for place in pools {
+            let Some(pool) = self.pools.get(place) else {
+                continue;
+            };
+            let of_probe = pool.members.iter().filter(|member| member.probe == Some(probe));
+            servers.extend(
+                of_probe
+                    .map(|member| ServerId { pool: pool.name.clone(), name: member.name.clone() }),
+            );
+        }
+        servers
+    }
+
+    /// Puts another config in force, keeps what was learnt about what stays, and starts and stops probes.
+    pub(super) fn reload(&mut self, config: &Config, now: Time, actions: &mut Vec<Action>) {
+        let old = std::mem::take(self);
+        self.next_probe = old.next_probe;
+        self.cutting = old.cutting.clone();
+        for (place, pool) in config.pools.iter().enumerate() {
+            let members = pool
+                .servers
+                .iter()
+                .map(|server| Member {
+                    name: server.name.clone(),
+                    address: server.address,
+                    weight: server.weight,
+                    probe: match &pool.probe {
+                        Probe::None => None,
+                        Probe::Postgres(settings) => {
+                            Some(self.probe(server.address, settings, place, &old, now, actions))
+                        }
+                    },
+                })
+                .collect();
+            self.pools.push(PoolState {
+                name: pool.name.clone(),
+                members,
+                services: Vec::new(),
+                cluster: Cluster::default(),
+                view: View::default(),
+                verdicts: Vec::new(),
+                is_hurried: false,
+            });
+        }
+        for service in &config.services {
+            self.add_service(service, &old);
+        }
+        for pool in &mut self.pools {
+            pool.inherit(&old);
+        }
+        let kept = |id| self.probes.contains_key(id);
+        actions.extend(old.probes.keys().filter(|id| !kept(id)).map(|&id| Action::StopProbe(id)));
+    }
+
+    /// The probe for an address with these settings: one that the config has named before, the one that has been
+    /// running, or a new one. A new one that only asks differently inherits what the old one knew.
+    fn probe(
+        &mut self,
+        address: SocketAddr,
+        settings: &Arc<PostgresProbe>,
+        pool: usize,
+        old: &Self,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) -> ProbeId {
+        let same = |probe: &ProbeState| probe.address == address && probe.settings == *settings;
+        if let Some((&id, probe)) = self.probes.iter_mut().find(|(_, probe)| same(probe)) {
+            probe.pools.push(pool);
+            return id;
+        }
+        if let Some((&id, probe)) = old.probes.iter().find(|(_, probe)| same(probe)) {
+            self.probes.insert(id, ProbeState { pools: vec![pool], ..probe.clone() });
+            return id;
+        }
+        let id = ProbeId(self.next_probe);
+        self.next_probe = self.next_probe.wrapping_add(1);
+        let silence_from = now.after(ADOPT_TIMEOUT.saturating_sub(settings.suspect_after));
+        let health = match old.probes.values().find(|probe| probe.address == address) {
+            Some(probe) => {
+                let mut health = probe.health.clone();
+                health.forgive(silence_from);
+                health
+            }
+            None => Health::new(silence_from),
+        };
+        let settings = Arc::clone(settings);
+        actions.push(Action::StartProbe { probe: id, address, settings: Arc::clone(&settings) });
+        let probe = ProbeState { address, settings, health, pools: vec![pool], pace: Pace::Normal };
+        self.probes.insert(id, probe);
+        id
+    }
+
+    fn add_service(&mut self, config: &VirtualService, old: &Self) {
+        let Some(place) = self.pools.iter().position(|pool| pool.name == config.pool) else {
+            // `check` refuses a service whose pool does not exist.
+            return;
+        };
+        let Some(pool) = self.pools.get_mut(place) else {
+            return;
+        };
+        pool.services.push(config.key);
+        let before = old.services.get(&config.key);
+        let was = |member: &Member| {
+            let service = before?;
+            let of_old =
+                old.members(service).iter().position(|old| old.address == member.address)?;
+            Some((service, of_old))
+        };
+        fn kept<T: Copy>(list: &[Option<T>], place: usize) -> Option<T> {
+            list.get(place).copied().flatten()
+        }
+        let (mut decisions, mut adopted, mut cuts) = (Vec::new(), Vec::new(), Vec::new());
+        for member in &pool.members {
+            let was = was(member);
+            decisions.push(was.and_then(|(service, place)| kept(&service.decisions, place)));
+            adopted.push(was.and_then(|(service, place)| kept(&service.adopted, place)));
+            // What is held is not deleted, so a cut that has not begun would never end.
+            let is_held = |cut: &Cut| config.on_down == OnDown::Hold && *cut == Cut::Wanted;
+            let cut = was.and_then(|(service, place)| kept(&service.cuts, place));
+            cuts.push(cut.filter(|cut| !is_held(cut)));
+        }
+        let last_writer = before.and_then(|service| {
+            let address = old.members(service).get(service.last_writer?)?.address;
+            pool.members.iter().position(|member| member.address == address)
+        });
+        let state = ServiceState {
+            config: config.clone(),
+            pool: place,
+            decisions,
+            adopted,
+            cuts,
+            last_writer,
+        };
+        self.services.insert(config.key, state);
+    }
+}
+
+impl PoolState {
+    /// The place of the member at an address.
+    pub(super) fn place_of(&self, key: DestinationKey) -> Option<usize> {
+        self.members.iter().position(|member| member.address == key.0)
+    }
+
+    /// Keeps who was the writer, if it is still a member.
+    fn inherit(&mut self, old: &Membership) {
+        let Some(pool) = old.pools.iter().find(|pool| pool.name == self.name) else {
+            return;
+        };
+        let moved = |place: Option<usize>| {
+            let address = pool.members.get(place?)?.address;
+            self.place_of(DestinationKey(address))
+        };
+        let incumbent = moved(pool.cluster.incumbent);
+        let writer = moved(pool.view.writer);
+        self.is_hurried = pool.is_hurried;
+        self.cluster = pool.cluster.with_incumbent(incumbent);
+        self.view = View { writer, standings: Vec::new() };
+    }
+}

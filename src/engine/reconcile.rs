@@ -1,0 +1,506 @@
+//! One kernel transaction at a time: what is wanted against what was read, until nothing is left to do.
+//!
+//! No flag remembers what the kernel has: `actual` is what was read or acknowledged, and void after any doubt.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::drift::{self, Guard};
+use super::event::{Action, Transition};
+use super::membership::Membership;
+use super::memory::Memory;
+use super::policy::Adopted;
+use super::table::{self, Order};
+use super::want;
+use crate::config::{OnStop, Target};
+use crate::model::op::{Errno, Op};
+use crate::model::service::ServiceKey;
+use crate::model::table::{Counters, Table};
+use crate::time::Time;
+use crate::wire::proc::ProcTable;
+
+/// Another program's changes are seen within this time.
+const CHECK_EVERY: Duration = Duration::from_millis(500);
+/// What the cheap list does not show is read this often.
+const DUMP_EVERY: Duration = Duration::from_secs(30);
+/// At most so many changes in one transaction, so that a failover never queues behind a reload.
+const BUDGET: usize = 1024;
+/// So long the kernel needs at most to flush the connections of a deleted destination (200 ms were measured).
+const FLUSH: Duration = Duration::from_secs(1);
+/// At most so many changes by other programs are told from one read.
+const TELL: usize = 20;
+
+/// Where we stand with the kernel: there is never more than one request under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kernel {
+    /// The table has to be read before anything else, not before the given moment.
+    Unknown(Time),
+    /// It is being read.
+    Dumping,
+    /// Nothing is under way.
+    Ready,
+    /// The cheap list is being read.
+    Checking,
+    /// A transaction is being carried out.
+    Applying,
+}
+
+/// A service whose changes the kernel refused.
+#[derive(Clone, Debug)]
+struct Strike {
+    count: u32,
+    /// No further attempt before; `None`: the time has passed.
+    until: Option<Time>,
+}
+
+/// The side of the engine that faces the kernel.
+#[derive(Clone, Debug)]
+pub(super) struct Reconciler {
+    pub(super) memory: Memory,
+    is_memory_dirty: bool,
+    is_saving: bool,
+    /// The services in the state file, as far as it could be written.
+    saved: BTreeSet<ServiceKey>,
+    kernel: Kernel,
+    /// The table as read and acknowledged; `None` while in doubt.
+    pub(super) actual: Option<Table>,
+    pub(super) counters: Counters,
+    /// Whether the counters were read after the last change.
+    are_counters_fresh: bool,
+    /// Services to be looked at.
+    dirty: BTreeSet<ServiceKey>,
+    check_at: Time,
+    dump_at: Time,
+    strikes: BTreeMap<ServiceKey, Strike>,
+    pub(super) guard: Guard,
+    failures: u32,
+    pub(super) last_failure: Option<Box<str>>,
+    pub(super) save_failure: Option<Box<str>>,
+    is_settled: bool,
+    is_adopted: bool,
+    has_stopped: bool,
+}
+
+impl Reconciler {
+    pub(super) fn new(memory: Memory) -> Self {
+        Self {
+            saved: memory.owned.clone(),
+            memory,
+            is_memory_dirty: false,
+            is_saving: false,
+            kernel: Kernel::Unknown(Time::ZERO),
+            actual: None,
+            counters: Counters::new(),
+            are_counters_fresh: false,
+            dirty: BTreeSet::new(),
+            check_at: Time::ZERO,
+            dump_at: Time::ZERO,
+            strikes: BTreeMap::new(),
+            guard: Guard::default(),
+            failures: 0,
+            last_failure: None,
+            save_failure: None,
+            is_settled: false,
+            is_adopted: false,
+            has_stopped: false,
+        }
+    }
+
+    /// Whether the kernel's table has been read since the start.
+    pub(super) const fn is_adopted(&self) -> bool {
+        self.is_adopted
+    }
+
+    /// Whether the counters were read after the last change.
+    pub(super) const fn are_counters_fresh(&self) -> bool {
+        self.are_counters_fresh
+    }
+
+    /// Services whose changes the kernel keeps refusing.
+    pub(super) fn refused(&self) -> impl Iterator<Item = ServiceKey> + '_ {
+        self.strikes.iter().filter(|(_, strike)| strike.count > 1).map(|(&key, _)| key)
+    }
+
+    /// The state file is to be written.
+    pub(super) const fn remember(&mut self) {
+        self.is_memory_dirty = true;
+    }
+
+    /// These services may have to change.
+    pub(super) fn look_at(&mut self, keys: Vec<ServiceKey>) {
+        self.is_settled &= keys.is_empty();
+        self.dirty.extend(keys);
+    }
+
+    /// Every service of ours may have to change, and every service of the config is ours.
+    pub(super) fn look_at_everything(&mut self, membership: &Membership) {
+        for &key in membership.services.keys() {
+            self.is_memory_dirty |= self.memory.owned.insert(key);
+        }
+        self.dirty.extend(&self.memory.owned);
+        self.is_settled = false;
+    }
+
+    /// Takes the weights that the kernel has for members that were never decided. At the start, what a service
+    /// lacks is taken for removed with a reason; later it is new in the config.
+    pub(super) fn adopt_new(&mut self, membership: &mut Membership, is_start: bool) {
+        let Some(actual) = &self.actual else { return };
+        let Membership { services, pools, .. } = membership;
+        for (key, service) in services {
+            let Some(entry) = actual.services.get(key) else {
+                continue;
+            };
+            let Some(pool) = pools.get(service.pool) else {
+                continue;
+            };
+            // Looked after from here on, whoever made it.
+            self.is_memory_dirty |= self.memory.owned.insert(*key);
+            for (place, member) in pool.members.iter().enumerate() {
+                let is_new = service.decisions.get(place).is_none_or(Option::is_none);
+                let Some(adopted) = service.adopted.get_mut(place).filter(|_| is_new) else {
+                    continue;
+                };
+                let Some(destination) = entry.destinations.get(&member.key()) else {
+                    *adopted = is_start.then_some(Adopted::Absent);
+                    continue;
+                };
+                *adopted = Some(Adopted::Weight(destination.weight));
+                if service.config.target == Target::Primary && destination.weight.is_usable() {
+                    service.last_writer = Some(place);
+                }
+            }
+        }
+    }
+
+    /// Takes a full read of the table; says whether it was the first one.
+    pub(super) fn dumped(
+        &mut self,
+        membership: &mut Membership,
+        table: Table,
+        counters: Counters,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        self.kernel = Kernel::Ready;
+        self.check_at = now.after(CHECK_EVERY);
+        self.dump_at = now.after(DUMP_EVERY);
+        self.failures = 0;
+        self.last_failure = None;
+        self.counters = counters;
+        self.are_counters_fresh = true;
+        if let Some(left) = self.actual.take() {
+            self.tell_drift(membership, &left, &table, now, actions);
+        }
+        self.actual = Some(table);
+        self.forget_drains(membership);
+        self.look_at_everything(membership);
+        if std::mem::replace(&mut self.is_adopted, true) {
+            return false;
+        }
+        self.adopt_new(membership, true);
+        let found = self.actual.iter().flat_map(|table| &table.services);
+        let ours = found.filter(|(key, _)| {
+            membership.services.contains_key(key) || self.memory.owned.contains(key)
+        });
+        let (mut services, mut destinations) = (0, 0);
+        for (_, entry) in ours {
+            services += 1;
+            destinations += entry.destinations.len();
+        }
+        actions.push(Action::Report(Transition::Adopted { services, destinations }));
+        true
+    }
+
+    /// Tells what other programs did to services of ours since we last left them.
+    fn tell_drift(
+        &mut self,
+        membership: &Membership,
+        left: &Table,
+        found: &Table,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
+        let mut told = 0;
+        for (&key, entry) in &left.services {
+            if !membership.services.contains_key(&key) && !self.memory.owned.contains(&key) {
+                continue;
+            }
+            let is_member = |to| membership.is_member(key, to);
+            let drifts = drift::compare(key, entry, found.services.get(&key), is_member);
+            if !drifts.is_empty() {
+                self.guard.found(key, now, actions);
+            }
+            for drift in drifts {
+                told += 1;
+                if told <= TELL {
+                    actions.push(Action::Report(drift));
+                }
+            }
+        }
+    }
+
+    /// Takes the cheap list: what differs leads to a full read.
+    pub(super) fn checked(&mut self, list: &ProcTable, now: Time) {
+        self.kernel = Kernel::Ready;
+        self.check_at = now.after(CHECK_EVERY);
+        let Some(actual) = &self.actual else {
+            self.kernel = Kernel::Unknown(now);
+            return;
+        };
+        self.counters = list.counters(actual);
+        self.are_counters_fresh = true;
+        let differs = list.differences(actual).iter().any(|key| self.memory.owned.contains(key));
+        if differs {
+            self.kernel = Kernel::Unknown(now);
+        }
+        self.dirty.extend(self.memory.draining.keys().map(|&(key, _)| key));
+    }
+
+    /// Takes the acknowledgement of a transaction, change by change.
+    pub(super) fn applied(
+        &mut self,
+        membership: &mut Membership,
+        results: Vec<(Op, Result<(), Errno>)>,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
+        self.kernel = Kernel::Ready;
+        self.check_at = now;
+        self.are_counters_fresh = false;
+        let mut refused = BTreeSet::new();
+        for (op, result) in results {
+            let key = op.service();
+            match result {
+                Ok(()) => self.acknowledged(membership, &op, now),
+                Err(errno) => {
+                    if refused.insert(key) {
+                        actions.push(Action::Report(Transition::OpRefused(op, errno)));
+                    }
+                }
+            }
+        }
+        for &key in &refused {
+            let strike = self.strikes.entry(key).or_insert(Strike { count: 0, until: None });
+            strike.count = strike.count.saturating_add(1);
+            let wait = match strike.count {
+                0 | 1 => 0,
+                2..6 => 1 << (strike.count - 2),
+                6.. => 30,
+            };
+            strike.until = Some(now.after(Duration::from_secs(wait)));
+            self.dirty.insert(key);
+        }
+        if !refused.is_empty() {
+            // Whatever the number was, our picture of the table was not true.
+            self.actual = None;
+            self.kernel = Kernel::Unknown(now);
+        }
+    }
+
+    fn acknowledged(&mut self, membership: &mut Membership, op: &Op, now: Time) {
+        if let Some(actual) = &mut self.actual {
+            table::apply(actual, op);
+        }
+        let key = op.service();
+        self.strikes.remove(&key);
+        match op {
+            Op::DeleteService(_) => {
+                if !membership.services.contains_key(&key) {
+                    self.memory.owned.remove(&key);
+                }
+                self.memory.draining.retain(|&(service, _), _| service != key);
+                self.is_memory_dirty = true;
+            }
+            Op::DeleteDestination(_, to) => {
+                self.is_memory_dirty |= self.memory.draining.remove(&(key, *to)).is_some();
+                membership.cut_acknowledged(key, *to, now);
+            }
+            Op::AddService(..)
+            | Op::EditService(..)
+            | Op::AddDestination(..)
+            | Op::EditDestination(..) => (),
+        }
+    }
+
+    /// A read or a transaction ended without a result: nothing is known.
+    pub(super) fn failed(&mut self, why: Box<str>, now: Time, actions: &mut Vec<Action>) {
+        let wait = if self.failures == 0 { Duration::ZERO } else { Duration::from_secs(1) };
+        self.failures = self.failures.saturating_add(1);
+        self.kernel = Kernel::Unknown(now.after(wait));
+        self.actual = None;
+        if self.last_failure.as_ref() != Some(&why) {
+            actions.push(Action::Report(Transition::KernelFailed(why.clone())));
+        }
+        self.last_failure = Some(why);
+    }
+
+    /// The state file was written, or could not be: then it is said, and the work goes on.
+    pub(super) fn saved(&mut self, result: Result<(), Box<str>>, actions: &mut Vec<Action>) {
+        self.is_saving = false;
+        self.save_failure = result.err();
+        if let Some(why) = &self.save_failure {
+            actions.push(Action::Report(Transition::StateNotSaved(why.clone())));
+        }
+    }
+
+    /// Ends the cuts that the kernel has had time to carry out; names the pools to be decided anew.
+    pub(super) fn release_cuts(&self, membership: &mut Membership, now: Time) -> BTreeSet<usize> {
+        membership.release_cuts(self.actual.as_ref(), FLUSH, now)
+    }
+
+    /// The next moment at which something is to be done even if nothing happens.
+    pub(super) fn deadline(&self, membership: &Membership) -> Option<Time> {
+        let kernel = match self.kernel {
+            Kernel::Unknown(at) => Some(at),
+            Kernel::Ready => Some(self.check_at.min(self.dump_at)),
+            Kernel::Dumping | Kernel::Checking | Kernel::Applying => None,
+        };
+        let strikes = self.strikes.iter().filter(|(key, _)| self.dirty.contains(key));
+        let strike = strikes.filter_map(|(_, strike)| strike.until).min();
+        let ready = |at| matches!(self.kernel, Kernel::Ready).then_some(at);
+        let cut = membership.cut_deadline(FLUSH);
+        let later = [strike, self.guard.deadline()].into_iter().flatten().filter_map(ready);
+        later.chain(kernel).chain(cut).min()
+    }
+
+    /// Does the next thing that is to be done with the kernel, if nothing is under way.
+    pub(super) fn reconcile(
+        &mut self,
+        membership: &mut Membership,
+        stopping: Option<OnStop>,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
+        let released = self.guard.release(now);
+        self.look_at(released);
+        for strike in self.strikes.values_mut() {
+            strike.until = strike.until.filter(|&until| now < until);
+        }
+        match self.kernel {
+            Kernel::Unknown(at) if at <= now => self.dump(membership, actions),
+            Kernel::Ready => self.next(membership, stopping, now, actions),
+            Kernel::Unknown(_) | Kernel::Dumping | Kernel::Checking | Kernel::Applying => (),
+        }
+        if self.is_memory_dirty && !self.is_saving {
+            self.save(actions);
+        }
+        self.finish(stopping, now, actions);
+    }
+
+    fn dump(&mut self, membership: &Membership, actions: &mut Vec<Action>) {
+        let keys: BTreeSet<_> =
+            membership.services.keys().chain(&self.memory.owned).copied().collect();
+        self.kernel = Kernel::Dumping;
+        actions.push(Action::Dump { confirm: keys.into_iter().collect() });
+    }
+
+    fn next(
+        &mut self,
+        membership: &mut Membership,
+        stopping: Option<OnStop>,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
+        let ops = match self.memory.paused {
+            Some(_) => Vec::new(),
+            None => self.plan(membership, stopping, now, actions),
+        };
+        if !ops.is_empty() {
+            self.kernel = Kernel::Applying;
+            actions.push(Action::Apply(ops));
+        } else if self.dump_at <= now {
+            self.dump(membership, actions);
+        } else if self.check_at <= now {
+            self.kernel = Kernel::Checking;
+            actions.push(Action::Check);
+        }
+    }
+
+    /// The next transaction: writers first, then the other services, then one scheduler.
+    fn plan(
+        &mut self,
+        membership: &mut Membership,
+        stopping: Option<OnStop>,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) -> Vec<Op> {
+        let is_writer = |key: &ServiceKey| {
+            membership
+                .services
+                .get(key)
+                .is_some_and(|service| service.config.target == Target::Primary)
+        };
+        let (writers, others): (Vec<_>, Vec<_>) =
+            self.dirty.iter().copied().partition(|key| is_writer(key));
+        let mut scheduler = None;
+        for (keys, order) in [(writers, Order::BreakBeforeMake), (others, Order::MakeBeforeBreak)] {
+            let mut ops = Vec::new();
+            for key in keys {
+                if ops.len() >= BUDGET {
+                    break;
+                }
+                if self.waits(key, now) {
+                    continue;
+                }
+                let wanted = want::entry(self, membership, key, stopping, now, actions);
+                let have = self.actual.as_ref().and_then(|table| table.services.get(&key));
+                let plan = table::diff(key, have, wanted.as_ref(), order);
+                let is_new = matches!(plan.ops.first(), Some(Op::AddService(..)));
+                if is_new && !self.is_safe_to_make(key) {
+                    continue;
+                }
+                if !plan.is_partial && plan.scheduler.is_none() {
+                    self.dirty.remove(&key);
+                    if plan.ops.is_empty() {
+                        self.strikes.remove(&key);
+                    }
+                }
+                scheduler = scheduler.or(plan.scheduler.filter(|_| plan.ops.is_empty()));
+                ops.extend(plan.ops);
+            }
+            if !ops.is_empty() {
+                return ops;
+            }
+        }
+        scheduler.into_iter().collect()
+    }
+
+    fn waits(&self, key: ServiceKey, now: Time) -> bool {
+        self.guard.is_slowed(key, now)
+            || self.strikes.get(&key).is_some_and(|strike| strike.until.is_some())
+    }
+
+    /// A service is written to the state file before it is made.
+    fn is_safe_to_make(&self, key: ServiceKey) -> bool {
+        self.saved.contains(&key) && !self.is_saving
+    }
+
+    fn save(&mut self, actions: &mut Vec<Action>) {
+        self.is_memory_dirty = false;
+        self.is_saving = true;
+        self.saved = self.memory.owned.clone();
+        actions.push(Action::SaveState(self.memory.clone()));
+    }
+
+    /// Says once that everything wanted is there, and that a stop may go on.
+    fn finish(&mut self, stopping: Option<OnStop>, now: Time, actions: &mut Vec<Action>) {
+        let is_idle = matches!(self.kernel, Kernel::Ready | Kernel::Checking);
+        let is_paused = self.memory.paused.is_some();
+        let is_done = self.is_adopted
+            && is_idle
+            && (is_paused || self.dirty.iter().all(|&key| self.waits(key, now)));
+        if is_done && !self.is_settled {
+            self.is_settled = true;
+            actions.push(Action::Settled);
+        }
+        let may_stop = match stopping {
+            Some(OnStop::Leave) => true,
+            Some(OnStop::Quiesce | OnStop::Remove) => is_done && !self.is_saving,
+            None => false,
+        };
+        if may_stop && !self.has_stopped {
+            self.has_stopped = true;
+            actions.push(Action::Stopped);
+        }
+    }
+}

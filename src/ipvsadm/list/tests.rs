@@ -1,0 +1,158 @@
+//! The list against what ipvsadm 1.31 printed of a real kernel's table.
+
+use super::*;
+use crate::model::destination::{
+    Connections, Destination, DestinationKey, Forwarding, Thresholds, Tunnel, Weight,
+};
+use crate::model::kernel::Version;
+use crate::model::service::{Family, Protocol, Scheduler};
+
+const GOLDEN: &str = include_str!("../../../integration/golden/ipvsadm.txt");
+
+#[test]
+fn the_golden_table_is_listed_byte_for_byte() {
+    assert_eq!(list(INFO, &golden_table()), golden("ipvsadm -Ln"));
+}
+
+#[test]
+fn the_order_of_the_kernel_does_not_show() {
+    let mut table = golden_table();
+    for _ in 0..table.len() {
+        table.rotate_left(1);
+        for service in &mut table {
+            service.destinations.reverse();
+        }
+        let text = list(INFO, &table);
+        let services = |text: &str| -> Vec<String> {
+            let lines = text.lines().filter(|line| !line.starts_with("  "));
+            lines.map(String::from).collect()
+        };
+        assert_eq!(services(&text), services(&golden("ipvsadm -Ln")));
+    }
+}
+
+#[test]
+fn an_empty_table_has_only_a_title() {
+    let text = list(INFO, &[]);
+    let golden = golden("ipvsadm -Ln");
+    let title: Vec<_> = golden.lines().take(3).collect();
+    assert_eq!(text, title.join("\n") + "\n");
+}
+
+#[test]
+fn a_persistence_engine_and_large_numbers_are_shown() {
+    let mut service = service(tcp("10.0.0.1:5432"), "rr", &[]);
+    service.service.flags = ServiceFlags::PERSISTENT.with(ServiceFlags::ONE_PACKET);
+    service.service.timeout = 2_678_400;
+    service.service.persistence_engine = Some("sip".into());
+    service.destinations = vec![ListedDestination {
+        key: DestinationKey("10.0.0.2:65535".parse().unwrap()),
+        destination: Destination::plain(Forwarding::Local, Weight::MAX),
+        connections: Connections { active: u32::MAX, inactive: 12_345_678, persistent: 9 },
+        traffic: None,
+    }];
+    let text = list(INFO, &[service]);
+    let lines: Vec<_> = text.lines().skip(3).collect();
+    assert_eq!(
+        lines,
+        [
+            "TCP  10.0.0.1:5432 rr persistent 2678400 pe sip ops",
+            "  -> 10.0.0.2:65535               Local   2147483647 4294967295 12345678  ",
+        ]
+    );
+}
+
+const INFO: IpvsInfo = IpvsInfo { version: Version(0x01_02_01), table_size: 4096 };
+
+/// The output of a command in the golden file, with the marks of line ends taken off.
+fn golden(command: &str) -> String {
+    let (_, rest) = GOLDEN.split_once(&format!("=== {command}\n")).unwrap();
+    let (text, _) = rest.split_once("===").unwrap();
+    text.replace("|\n", "\n")
+}
+
+/// The table that the golden file's commands built, in the kernel's order (`--nosort`).
+fn golden_table() -> Vec<ListedService> {
+    let persistent = |mut listed: ListedService, timeout, netmask| {
+        let flags = listed.service.flags.with(ServiceFlags::PERSISTENT);
+        listed.service.flags = flags;
+        (listed.service.timeout, listed.service.netmask) = (timeout, netmask);
+        listed
+    };
+    let flagged = |mut listed: ListedService, flags| {
+        listed.service.flags = listed.service.flags.with(flags);
+        listed
+    };
+    let address = |protocol, address: &str| ServiceKey::Address {
+        protocol,
+        address: address.parse().unwrap(),
+    };
+    let mark = |family, mark| ServiceKey::FwMark { family, mark };
+    let (masq, route, tunnel) =
+        (Forwarding::Masquerade, Forwarding::DirectRoute, Forwarding::Tunnel);
+    let net24 = Netmask::V4("255.255.255.0".parse().unwrap());
+    let both = ServiceFlags::SCHED_1.with(ServiceFlags::SCHED_2);
+    vec![
+        flagged(
+            service(address(Protocol::UDP, "10.0.0.1:53"), "rr", &[]),
+            ServiceFlags::ONE_PACKET,
+        ),
+        persistent(
+            service(
+                tcp("10.0.0.1:5432"),
+                "wlc",
+                &[("10.0.0.254:5432", route, 1), ("10.5.5.5:5432", route, 65535)],
+            ),
+            300,
+            net24,
+        ),
+        service(
+            tcp("192.168.0.1:5432"),
+            "wrr",
+            &[
+                ("[2001:db8::77]:5432", tunnel, 2),
+                ("192.168.6.9:5432", tunnel, 1),
+                ("192.168.6.8:5432", tunnel, 1),
+                ("192.168.6.7:5432", tunnel, 1),
+                ("192.168.6.6:5432", tunnel, 0),
+                ("10.5.5.5:6432", masq, 1),
+                ("192.168.5.5:5432", masq, 3),
+            ],
+        ),
+        service(address(Protocol::SCTP, "10.0.0.9:5000"), "rr", &[]),
+        service(tcp("[2001:db8::1]:5432"), "sed", &[("[2001:db8::abcd]:5432", masq, 2)]),
+        flagged(
+            persistent(service(mark(Family::V6, 3), "mh", &[]), 60, Netmask::V6(64)),
+            ServiceFlags::SCHED_2,
+        ),
+        flagged(service(mark(Family::V4, 7), "sh", &[("10.5.5.5:0", route, 1)]), both),
+    ]
+}
+
+fn service(
+    key: ServiceKey,
+    scheduler: &str,
+    destinations: &[(&str, Forwarding, u32)],
+) -> ListedService {
+    let listed = destinations.iter().map(|(address, forwarding, weight)| ListedDestination {
+        key: DestinationKey(address.parse().unwrap()),
+        destination: Destination {
+            forwarding: *forwarding,
+            weight: Weight(*weight),
+            thresholds: Thresholds::default(),
+            tunnel: Tunnel::default(),
+        },
+        connections: Connections::default(),
+        traffic: None,
+    });
+    ListedService {
+        key,
+        service: Service::plain(Scheduler::new(scheduler).unwrap(), key.family()),
+        traffic: None,
+        destinations: listed.collect(),
+    }
+}
+
+fn tcp(address: &str) -> ServiceKey {
+    ServiceKey::tcp(address.parse().unwrap())
+}

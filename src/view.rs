@@ -1,0 +1,5 @@
+//! What the engine knows, as text for people and programs. Pure: values in, text out.
+
+pub mod plan;
+pub mod status;
+mod table;

@@ -16,7 +16,7 @@ use super::link::Link;
 use super::outlet::{Outlet, Unheard};
 use super::rhythm::{self, HURRIED_RETRY, admission_interval, next_beat};
 use super::session::{self, End, Session};
-use crate::engine::evidence::{Observation, ProbeError};
+use crate::engine::evidence::{self, Evidence, Observation, ProbeError};
 use crate::time::Time;
 
 /// How long a probe that is being stopped waits for a connection under way, so that it ends in good order.
@@ -202,7 +202,13 @@ impl Task {
         };
         let Admitted { link, opened } = match result {
             Ok(admitted) => admitted,
-            Err(error) => return self.tell(at, Observation::NotAdmitted(error)).await,
+            Err(error) => {
+                // A probe that is set up wrongly writes a line into the server's log with each try.
+                if matches!(evidence::of(&error), Evidence::Misconfigured | Evidence::Blind) {
+                    self.next = Next::At(self.last.after(self.attempt.settings.admission));
+                }
+                return self.tell(at, Observation::NotAdmitted(error)).await;
+            }
         };
         let told = self.tell(at, Observation::Admitted).await;
         match opened {

@@ -141,7 +141,7 @@ fn a_second_of_pulses_of_a_thousand_servers_is_no_work_for_the_table() {
     let probes = std::mem::take(&mut bench.probes);
     assert_eq!(probes.len(), 1_000);
     let pulse = |place: usize| {
-        let role = if place % 10 == 0 { Role::Primary } else { Role::Standby };
+        let role = if place.is_multiple_of(10) { Role::Primary } else { Role::Standby };
         Observation::Pulse(Facts {
             role,
             timeline: (role == Role::Primary).then_some(Timeline(1)),
@@ -153,7 +153,8 @@ fn a_second_of_pulses_of_a_thousand_servers_is_no_work_for_the_table() {
         let mut ticks = 0;
         for (place, &probe) in probes.iter().enumerate() {
             let now = Time::new(Duration::from_micros(from * 1_000 + place as u64 * 100));
-            let is_due = |bench: &Bench| bench.controller.next_deadline().is_some_and(|at| at < now);
+            let is_due =
+                |bench: &Bench| bench.controller.next_deadline().is_some_and(|at| at < now);
             while is_due(bench) {
                 ticks += 1;
                 let at = bench.controller.next_deadline().unwrap();
@@ -161,7 +162,7 @@ fn a_second_of_pulses_of_a_thousand_servers_is_no_work_for_the_table() {
             }
             bench.step(Event::Probe { probe, at: now, observation: pulse(place) }, now);
             // Reading the list of so many takes the kernel a while.
-            if place % 100 == 0 {
+            if place.is_multiple_of(100) {
                 bench.check(now);
             }
         }

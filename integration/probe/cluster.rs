@@ -32,10 +32,7 @@ impl Cluster {
     /// A primary with more settings, and other lines in front of pg_hba.conf's.
     pub(crate) fn with(settings: &str, hba: &str) -> Self {
         let mut cluster = Self::made();
-        run(Command::new("cp")
-            .arg("-a")
-            .arg(template())
-            .arg(cluster.data()));
+        run(Command::new("cp").arg("-a").arg(template()).arg(cluster.data()));
         cluster.configure(settings);
         let path = cluster.data().join("pg_hba.conf");
         fs::write(
@@ -77,11 +74,7 @@ impl Cluster {
         let directory = open_directory();
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
-        Self {
-            directory,
-            address,
-            postmaster: None,
-        }
+        Self { directory, address, postmaster: None }
     }
 
     fn configure(&self, settings: &str) {
@@ -89,6 +82,7 @@ impl Cluster {
         let own = format!(
             "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = ''\nfsync = off\n\
              shared_buffers = 16MB\nmax_connections = 20\nlogging_collector = off\n\
+             log_line_prefix = '%m [%p] %q%a '\n\
              lc_messages = 'C'\ndynamic_shared_memory_type = mmap\n{settings}\n"
         );
         fs::write(self.data().join("postgresql.conf"), own).unwrap();
@@ -96,28 +90,16 @@ impl Cluster {
 
     /// Starts the postmaster and waits until it lets somebody in, or is up as far as it will come.
     pub(crate) fn start(&mut self) {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.log_path())
-            .unwrap();
+        let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let mut postgres = as_postgres("postgres");
-        postgres
-            .env("LOCPATH", locales())
-            .arg("-D")
-            .arg(self.data());
-        postgres
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .stdin(Stdio::null());
+        postgres.env("LOCPATH", locales()).arg("-D").arg(self.data());
+        postgres.stdout(log.try_clone().unwrap()).stderr(log).stdin(Stdio::null());
         self.postmaster = Some(postgres.spawn().unwrap());
         let status = self.data().join("postmaster.pid");
         wait_for("the postmaster to be up", || {
             let text = fs::read_to_string(&status).unwrap_or_default();
             // The last line is "ready", or "standby" where hot standby is off.
-            text.lines()
-                .nth(7)
-                .is_some_and(|word| ["ready", "standby"].contains(&word.trim()))
+            text.lines().nth(7).is_some_and(|word| ["ready", "standby"].contains(&word.trim()))
         });
     }
 
@@ -185,9 +167,7 @@ impl Cluster {
     /// Waits until the postmaster has ended.
     pub(crate) fn wait_for_exit(&mut self) {
         let child = self.postmaster.as_mut().unwrap();
-        wait_for("the postmaster to end", || {
-            child.try_wait().unwrap().is_some()
-        });
+        wait_for("the postmaster to end", || child.try_wait().unwrap().is_some());
         self.postmaster = None;
     }
 
@@ -223,16 +203,7 @@ fn template() -> &'static Path {
         let directory = open_directory();
         let path = directory.path().join("template");
         let mut initdb = as_postgres("initdb");
-        initdb.args([
-            "-A",
-            "trust",
-            "-U",
-            "postgres",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "-N",
-        ]);
+        initdb.args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-N"]);
         run(initdb.arg("-D").arg(&path));
         (directory, path)
     });
@@ -245,9 +216,7 @@ fn locales() -> &'static Path {
     let directory = LOCALES.get_or_init(|| {
         let directory = open_directory();
         let path = directory.path().join("de_DE.UTF-8");
-        run(Command::new("localedef")
-            .args(["-i", "de_DE", "-f", "UTF-8"])
-            .arg(path));
+        run(Command::new("localedef").args(["-i", "de_DE", "-f", "UTF-8"]).arg(path));
         directory
     });
     directory.path()
@@ -258,12 +227,8 @@ fn open_directory() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
     if rustix::process::geteuid().is_root() {
-        let id = |option| {
-            run(Command::new("id").args([option, "postgres"]))
-                .trim()
-                .parse()
-                .unwrap()
-        };
+        let id =
+            |option| run(Command::new("id").args([option, "postgres"])).trim().parse().unwrap();
         chown(directory.path(), Some(id("-u")), Some(id("-g"))).unwrap();
     }
     directory
@@ -276,13 +241,7 @@ fn as_postgres(program: &str) -> Command {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
-    command.args([
-        "--reuid=postgres",
-        "--regid=postgres",
-        "--init-groups",
-        "--",
-        &program,
-    ]);
+    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--", &program]);
     command.current_dir("/");
     command
 }
@@ -290,9 +249,7 @@ fn as_postgres(program: &str) -> Command {
 /// Runs a command to its successful end and returns what it printed.
 pub(crate) fn run(command: &mut Command) -> String {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {errors}");
     String::from_utf8(output.stdout).unwrap()

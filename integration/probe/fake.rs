@@ -33,11 +33,7 @@ impl Fake {
                 tokio::spawn(script(Conn(stream), number));
             }
         });
-        Self {
-            address,
-            connections,
-            task,
-        }
+        Self { address, connections, task }
     }
 
     /// How many connections there were.
@@ -93,8 +89,7 @@ impl Conn {
 
     /// Reports a parameter.
     pub(crate) async fn report(&mut self, name: &str, value: &str) -> Option<()> {
-        self.say(b'S', format!("{name}\0{value}\0").as_bytes())
-            .await
+        self.say(b'S', format!("{name}\0{value}\0").as_bytes()).await
     }
 
     /// Answers a statement with one row.
@@ -140,8 +135,7 @@ impl Conn {
                 }
                 b'Q' if text.contains("set_config") => self.row(&[Some("0")]).await?,
                 b'Q' if text.contains("pg_control_system") => {
-                    self.row(&[Some(recovery), Some("off"), timeline, Some("-2")])
-                        .await?;
+                    self.row(&[Some(recovery), Some("off"), timeline, Some("-2")]).await?;
                 }
                 b'Q' if text.contains("default_transaction_read_only") => {
                     self.row(&[Some(recovery), Some("off")]).await?;

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::cluster::{Cluster, wait_for};
 use crate::login::password_file;
-use crate::watch::{Watch, as_pgvs, facts, role, settings};
+use crate::watch::{Watch, admitted, as_pgvs, ended, facts, role, settings};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_tells_its_role_timeline_and_identity() {
@@ -39,11 +39,7 @@ async fn a_promotion_is_told_with_its_timeline() {
     watch.settle().await;
     standby.sql("select pg_promote(false)");
     let (promoted, before) = watch.until("promotion", role(Role::Primary)).await;
-    assert_eq!(
-        promoted.timeline,
-        Some(Timeline(2)),
-        "the first pulse as a primary"
-    );
+    assert_eq!(promoted.timeline, Some(Timeline(2)), "the first pulse as a primary");
     assert_eq!(promoted.system_identifier, first.system_identifier);
     for observation in before {
         match observation {
@@ -64,10 +60,7 @@ async fn a_primary_that_turns_read_only_says_so() {
     let turned =
         |observation: &Observation| facts(observation).filter(|f| f.read_only == Some(true));
     let (facts, _) = watch.until("read-only primary", turned).await;
-    assert_eq!(
-        (facts.role, facts.timeline),
-        (Role::Primary, Some(Timeline(1)))
-    );
+    assert_eq!((facts.role, facts.timeline), (Role::Primary, Some(Timeline(1))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,10 +73,7 @@ async fn a_role_without_privileges_tells_what_it_may() {
     let mut watch = Watch::start(primary.address(), as_pgvs());
     watch.settle().await;
     let facts = watch.pulse().await;
-    assert_eq!(
-        (facts.role, facts.timeline, facts.system_identifier),
-        (Role::Primary, None, None)
-    );
+    assert_eq!((facts.role, facts.timeline, facts.system_identifier), (Role::Primary, None, None));
     assert_eq!(primary.log(), quiet);
 }
 
@@ -109,17 +99,9 @@ async fn ten_seconds_of_probing_write_no_line_into_the_log() {
         sleep(Duration::from_secs(10)).await;
         for watch in &mut watches {
             let seen = watch.drain();
-            let admitted = seen
-                .iter()
-                .filter(|seen| **seen == Observation::Admitted)
-                .count();
-            assert!(admitted > 10, "{admitted} admissions");
-            for other in seen {
-                assert!(
-                    matches!(other, Observation::Pulse(_) | Observation::Admitted),
-                    "{other:?}"
-                );
-            }
+            let admitted = seen.iter().filter_map(admitted).count();
+            assert!(admitted > 0, "{seen:?}");
+            assert_eq!(seen.iter().filter_map(ended).next(), None);
         }
         for watch in watches {
             watch.probe.stop().await;
@@ -134,28 +116,19 @@ async fn ten_seconds_of_probing_write_no_line_into_the_log() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_session_outlives_a_servers_idle_session_timeout() {
     let primary = Cluster::with("idle_session_timeout = '100ms'", "");
-    let slow = PostgresProbe {
-        pulse: Duration::from_millis(500),
-        ..settings()
-    };
+    let slow = PostgresProbe { pulse: Duration::from_millis(500), ..settings() };
     let mut watch = Watch::start(primary.address(), slow);
     watch.pulse().await;
     for _ in 0..6 {
         let (_, before) = watch.until("pulse", facts).await;
-        assert!(
-            before.iter().all(|seen| *seen == Observation::Admitted),
-            "{before:?}"
-        );
+        assert!(before.iter().all(|seen| *seen == Observation::Admitted), "{before:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hurried_probe_does_not_wait_for_its_slow_pulse() {
     let primary = Cluster::primary();
-    let slow = PostgresProbe {
-        pulse: Duration::from_secs(5),
-        ..settings()
-    };
+    let slow = PostgresProbe { pulse: Duration::from_secs(5), ..settings() };
     let mut watch = Watch::start(primary.address(), slow);
     watch.pulse().await;
     let since = Instant::now();
@@ -163,11 +136,7 @@ async fn a_hurried_probe_does_not_wait_for_its_slow_pulse() {
     for _ in 0..20 {
         watch.pulse().await;
     }
-    assert!(
-        since.elapsed() < Duration::from_secs(50),
-        "20 pulses took {:?}",
-        since.elapsed()
-    );
+    assert!(since.elapsed() < Duration::from_secs(50), "20 pulses took {:?}", since.elapsed());
 }
 
 /// The number of sessions that belong to probes.
@@ -178,9 +147,6 @@ fn sessions(server: &Cluster) -> String {
 /// The cluster's identity as the cluster says it.
 fn identity(cluster: &Cluster) -> SystemIdentifier {
     SystemIdentifier(
-        cluster
-            .sql("select system_identifier from pg_control_system()")
-            .parse()
-            .unwrap(),
+        cluster.sql("select system_identifier from pg_control_system()").parse().unwrap(),
     )
 }

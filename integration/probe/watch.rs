@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pgvs::config::{PostgresProbe, SslMode};
-use pgvs::engine::evidence::{Observation, ProbeError, ProbeId};
+use pgvs::engine::evidence::{Observation, ProbeError, ProbeId, Stage};
 use pgvs::host::probe::{Probe, ProbeSpec, Prober, Report};
 use pgvs::model::postgres::{Facts, Role};
 use tokio::sync::mpsc;
@@ -31,10 +31,7 @@ pub(crate) fn settings() -> PostgresProbe {
 
 /// The same as a role that is nobody special.
 pub(crate) fn as_pgvs() -> PostgresProbe {
-    PostgresProbe {
-        user: "pgvs".into(),
-        ..settings()
-    }
+    PostgresProbe { user: "pgvs".into(), ..settings() }
 }
 
 /// A probe whose reports are read.
@@ -58,17 +55,8 @@ impl Watch {
         let (sender, reports) = mpsc::channel(room);
         let prober = Prober::new(Instant::now(), sender).unwrap();
         let settings = Arc::new(settings);
-        let probe = prober.start(ProbeSpec {
-            id: ProbeId(7),
-            address,
-            settings,
-        });
-        Self {
-            probe,
-            prober,
-            reports,
-            seen: Vec::new(),
-        }
+        let probe = prober.start(ProbeSpec { id: ProbeId(7), address, settings });
+        Self { probe, prober, reports, seen: Vec::new() }
     }
 
     /// The next report.
@@ -103,11 +91,7 @@ impl Watch {
                 return (found, before);
             }
             before.push(observation);
-            assert!(
-                since.elapsed() < PATIENCE,
-                "no {what}; seen: {:?}",
-                self.last_seen()
-            );
+            assert!(since.elapsed() < PATIENCE, "no {what}; seen: {:?}", self.last_seen());
         }
     }
 
@@ -123,9 +107,22 @@ impl Watch {
         self.pulse().await;
     }
 
-    /// Waits for a connection that is not admitted, and says why.
+    /// Waits for a connection that is not admitted for a reason, not for the slowness of this machine.
     pub(crate) async fn refusal(&mut self) -> ProbeError {
-        self.until("refusal", refused).await.0
+        let reason = |seen: &Observation| {
+            refused(seen)
+                .filter(|error| !matches!(error, ProbeError::TimedOut(_)) && !is_late(error))
+        };
+        self.until("refusal", reason).await.0
+    }
+
+    /// Waits for a connection that runs into a deadline.
+    pub(crate) async fn timed_out(&mut self) -> (Stage, Vec<Observation>) {
+        let timed_out = |seen: &Observation| match seen {
+            Observation::NotAdmitted(ProbeError::TimedOut(stage)) => Some(*stage),
+            _ => None,
+        };
+        self.until("deadline", timed_out).await
     }
 
     /// The latest reports, the same ones counted, for a message.
@@ -139,12 +136,13 @@ impl Watch {
             }
         }
         let skipped = lines.len().saturating_sub(20);
-        lines
-            .into_iter()
-            .skip(skipped)
-            .map(|(line, count)| format!("{count} x {line}"))
-            .collect()
+        lines.into_iter().skip(skipped).map(|(line, count)| format!("{count} x {line}")).collect()
     }
+}
+
+/// Whether this machine was too busy for the probe to judge.
+pub(crate) fn is_late(error: &ProbeError) -> bool {
+    matches!(error, ProbeError::Prober(text) if text.contains("stood still"))
 }
 
 /// A pulse's facts.
@@ -188,10 +186,9 @@ pub(crate) fn ended(observation: &Observation) -> Option<Option<(String, String)
 /// The SQLSTATE and the routine of what a server said.
 pub(crate) fn said(error: &ProbeError) -> (String, String) {
     match error {
-        ProbeError::Said(said) => (
-            said.sqlstate.as_str().into(),
-            said.routine.clone().unwrap_or_default().into(),
-        ),
+        ProbeError::Said(said) => {
+            (said.sqlstate.as_str().into(), said.routine.clone().unwrap_or_default().into())
+        }
         other => panic!("expected the server's word, found {other:?}"),
     }
 }

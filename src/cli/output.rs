@@ -17,6 +17,7 @@ pub(super) fn reply(reply: &Reply) -> u8 {
     }
     match print(&reply.out) {
         Ok(()) => reply.exit,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => reply.exit,
         Err(error) => ended(&error),
     }
 }

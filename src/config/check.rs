@@ -3,8 +3,10 @@
 //! Pure. Syntax and unknown keys are settled before; what the kernel alone can know is left to the kernel.
 
 mod address;
+mod choices;
 mod director;
 mod pool;
+mod postgres;
 mod service;
 mod value;
 
@@ -42,10 +44,7 @@ pub(super) fn check(sources: &Sources, host: &HostView, report: &mut Report) -> 
         sources,
         host,
         report,
-        defaults: main
-            .defaults
-            .as_ref()
-            .map_or(&none, |defaults| &defaults.get_ref().0),
+        defaults: main.defaults.as_ref().map_or(&none, |defaults| &defaults.get_ref().0),
         pools: BTreeMap::new(),
         services: BTreeMap::new(),
         servers: BTreeMap::new(),
@@ -63,10 +62,8 @@ pub(super) fn check(sources: &Sources, host: &HostView, report: &mut Report) -> 
     let mut services = Vec::new();
     let mut keys = BTreeMap::new();
     for (number, file) in sources.files() {
-        let read = file
-            .service
-            .iter()
-            .filter_map(|service| check.service(number, service, &mut keys));
+        let read =
+            file.service.iter().filter_map(|service| check.service(number, service, &mut keys));
         services.extend(read);
     }
     check.addresses_of_this_host();
@@ -74,19 +71,11 @@ pub(super) fn check(sources: &Sources, host: &HostView, report: &mut Report) -> 
     if services.is_empty() && check.report.errors() == 0 {
         check.report.warning(
             Draft::new("no services: nothing would be programmed")
-                .at(
-                    Place::new(0, 0..0),
-                    "no [[service]] here or in an included file",
-                )
+                .at(Place::new(0, 0..0), "no [[service]] here or in an included file")
                 .help("see config/pgvs.toml for every key"),
         );
     }
-    Some(Config {
-        director,
-        kernel,
-        pools,
-        services,
-    })
+    Some(Config { director, kernel, pools, services })
 }
 
 impl Check<'_> {
@@ -95,15 +84,9 @@ impl Check<'_> {
         for (number, file) in self.sources.files().skip(1) {
             let tables: [(&str, Option<Range<usize>>); 4] = [
                 ("include", file.include.as_ref().map(toml::Spanned::span)),
-                (
-                    "[director]",
-                    file.director.as_ref().map(toml::Spanned::span),
-                ),
+                ("[director]", file.director.as_ref().map(toml::Spanned::span)),
                 ("[kernel]", file.kernel.as_ref().map(toml::Spanned::span)),
-                (
-                    "[defaults]",
-                    file.defaults.as_ref().map(toml::Spanned::span),
-                ),
+                ("[defaults]", file.defaults.as_ref().map(toml::Spanned::span)),
             ];
             for (what, span) in tables {
                 if let Some(span) = span {
@@ -122,10 +105,7 @@ impl Check<'_> {
         let none = super::file::Table::default();
         self.probe_kind(0, None);
         self.postgres(0, &none.0);
-        value::weight(
-            self.report,
-            value::written(0, defaults.server.0.weight.as_ref()),
-        );
+        value::weight(self.report, value::written(0, defaults.server.0.weight.as_ref()));
         self.service_defaults();
     }
 

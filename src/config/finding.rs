@@ -77,27 +77,17 @@ impl Finding {
         let mut group = Group::with_title(level.primary_title(&self.title));
         for (at, mark) in self.marks.iter().enumerate() {
             // The renderer would count columns in the excerpt, which may lack a long line's beginning.
-            let kind = if at == 0 {
-                AnnotationKind::Primary
-            } else {
-                AnnotationKind::Context
-            };
+            let kind = if at == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
             let annotation = kind.span(mark.span.clone()).label(&mark.label);
-            let whole_line = mark
-                .excerpt
-                .get(..mark.span.start)
-                .map(|text| text.chars().count() + 1)
-                == Some(mark.column);
+            let whole_line =
+                mark.excerpt.get(..mark.span.start).map(|text| text.chars().count() + 1)
+                    == Some(mark.column);
             let snippet = Snippet::source(&mark.excerpt).line_start(mark.line);
             if whole_line {
                 group = group.element(snippet.path(&mark.path).annotation(annotation));
             } else {
                 group = group
-                    .element(
-                        Origin::path(&mark.path)
-                            .line(mark.line)
-                            .char_column(mark.column),
-                    )
+                    .element(Origin::path(&mark.path).line(mark.line).char_column(mark.column))
                     .element(snippet.annotation(annotation));
             }
         }
@@ -141,11 +131,8 @@ pub struct Findings {
 impl Findings {
     /// All of them as compilers print them, an empty line between two; empty where there are none.
     pub fn render(&self, style: Style) -> String {
-        let mut blocks: Vec<String> = self
-            .all
-            .iter()
-            .map(|finding| finding.render(style))
-            .collect();
+        let mut blocks: Vec<String> =
+            self.all.iter().map(|finding| finding.render(style)).collect();
         if self.hidden > 0 {
             blocks.push(format!("and {} more of the kind", self.hidden));
         }
@@ -171,12 +158,7 @@ impl ConfigError {
 
     /// The first error on one line, for a log or a status.
     pub fn line(&self) -> String {
-        let first = self
-            .0
-            .all
-            .first()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let first = self.0.all.first().map(ToString::to_string).unwrap_or_default();
         match self.0.errors {
             0 | 1 => first,
             errors => format!("{first} (and {} more errors)", errors - 1),

@@ -28,11 +28,7 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) const fn new(file: usize, span: Range<usize>) -> Self {
-        Self {
-            file,
-            start: span.start,
-            end: span.end,
-        }
+        Self { file, start: span.start, end: span.end }
     }
 }
 
@@ -46,11 +42,7 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn new(title: impl Into<String>) -> Self {
-        Self {
-            title: title.into(),
-            marks: Vec::new(),
-            help: None,
-        }
+        Self { title: title.into(), marks: Vec::new(), help: None }
     }
 
     /// Underlines a place, with a few words beneath it; the first one is where the finding is.
@@ -74,10 +66,12 @@ pub(super) struct Report {
     seen: BTreeSet<(Option<Place>, String)>,
     errors: usize,
     warnings: usize,
+    refusals: usize,
 }
 
 impl Report {
     pub(super) fn error(&mut self, draft: Draft) {
+        self.refusals = self.refusals.saturating_add(1);
         if self.is_new(&draft) {
             self.errors = self.errors.saturating_add(1);
             if self.errors <= SHOWN {
@@ -99,6 +93,11 @@ impl Report {
         self.errors
     }
 
+    /// How often something was refused, repetitions included: unchanged means that all went well in between.
+    pub(super) const fn refusals(&self) -> usize {
+        self.refusals
+    }
+
     /// Whether another error would only be counted: no need to look for suggestions.
     pub(super) const fn is_full(&self) -> bool {
         self.errors >= SHOWN
@@ -112,13 +111,7 @@ impl Report {
     /// The findings with their lines cut out of the files, errors first, otherwise in the files' order.
     pub(super) fn finish(mut self, sources: &[Source]) -> Findings {
         self.drafts.sort_by_key(|(severity, draft)| {
-            (
-                *severity,
-                draft
-                    .marks
-                    .first()
-                    .map(|(place, _)| (place.file, place.start)),
-            )
+            (*severity, draft.marks.first().map(|(place, _)| (place.file, place.start)))
         });
         let kept = self.drafts.len();
         let all = self
@@ -139,10 +132,7 @@ impl Report {
             all,
             errors: self.errors,
             warnings: self.warnings,
-            hidden: self
-                .errors
-                .saturating_add(self.warnings)
-                .saturating_sub(kept),
+            hidden: self.errors.saturating_add(self.warnings).saturating_sub(kept),
         }
     }
 }
@@ -164,11 +154,7 @@ fn cut_out(sources: &[Source], place: Place, label: &str) -> Option<Mark> {
     let marked = rest.get(..marked_end)?.trim_end_matches('\r');
     let suffix = rest.get(marked_end..line_end)?.trim_end_matches('\r');
 
-    let cut = prefix
-        .char_indices()
-        .rev()
-        .nth(LINE - 1)
-        .map_or(0, |(at, _)| at);
+    let cut = prefix.char_indices().rev().nth(LINE - 1).map_or(0, |(at, _)| at);
     let mut excerpt = printable(prefix.get(cut..)?);
     let from = excerpt.len();
     excerpt.push_str(&printable(&first(marked, LINE)));
@@ -190,8 +176,5 @@ fn first(text: &str, chars: usize) -> String {
 
 /// The nearest place at or before a byte where a character begins, or the end.
 fn boundary(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len()))
-        .rev()
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(0)
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }

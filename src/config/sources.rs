@@ -49,10 +49,7 @@ impl Sources {
                 File::default()
             }
         };
-        self.texts.push(Source {
-            path: path.to_owned(),
-            text: text.into(),
-        });
+        self.texts.push(Source { path: path.to_owned(), text: text.into() });
         self.files.push(file);
     }
 
@@ -66,11 +63,7 @@ impl Sources {
         let Some(list) = self.files.first().and_then(|main| main.include.as_ref()) else {
             return Vec::new();
         };
-        let main = self
-            .texts
-            .first()
-            .map(|source| source.path.clone())
-            .unwrap_or_default();
+        let main = self.texts.first().map(|source| source.path.clone()).unwrap_or_default();
         let mut includes = Vec::new();
         for entry in list.get_ref() {
             match include(&main, entry) {
@@ -83,11 +76,7 @@ impl Sources {
 
     /// Records that an included file cannot be had, and why.
     pub fn refuse(&mut self, include: &Include, why: &str, help: &str) {
-        self.report.error(
-            Draft::new(why)
-                .at(include.place, "included here")
-                .help(help),
-        );
+        self.report.error(Draft::new(why).at(include.place, "included here").help(help));
     }
 
     /// Records that a pattern stands for no file at all.
@@ -102,19 +91,11 @@ impl Sources {
     pub fn questions(&self) -> Questions {
         let mut questions = Questions::default();
         for (number, file) in self.files.iter().enumerate() {
-            let defaults = file
-                .defaults
-                .iter()
-                .map(|defaults| &defaults.get_ref().0.postgres.0);
-            let own = file
-                .pool
-                .iter()
-                .filter_map(|pool| pool.get_ref().0.postgres.as_ref());
+            let defaults = file.defaults.iter().map(|defaults| &defaults.get_ref().0.postgres.0);
+            let own = file.pool.iter().filter_map(|pool| pool.get_ref().0.postgres.as_ref());
             for postgres in defaults.chain(own.map(|postgres| &postgres.get_ref().0)) {
                 let path = text(&postgres.password_file);
-                questions
-                    .password_files
-                    .extend(path.and_then(|path| self.beside(number, path)));
+                questions.password_files.extend(path.and_then(|path| self.beside(number, path)));
                 let source =
                     text(&postgres.source).and_then(|source| source.parse::<IpAddr>().ok());
                 questions.addresses.extend(source);
@@ -122,9 +103,7 @@ impl Sources {
             for service in &file.service {
                 let address = text(&service.get_ref().0.address);
                 let address = address.and_then(|address| address.parse::<SocketAddr>().ok());
-                questions
-                    .addresses
-                    .extend(address.map(|address| address.ip()));
+                questions.addresses.extend(address.map(|address| address.ip()));
             }
         }
         questions

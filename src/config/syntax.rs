@@ -17,19 +17,13 @@ pub(super) fn draft(file: usize, text: &str, error: &toml::de::Error) -> Draft {
     }
     let brought_along = words::elsewhere(first_word(text, span.start));
     if let (Some(here), "key with no value, expected `=`") = (brought_along, message) {
-        return Draft::new("this is not TOML")
-            .at(place, "expected `key = value`")
-            .help(here);
+        return Draft::new("this is not TOML").at(place, "expected `key = value`").help(here);
     }
     let table = marked.trim_matches(['[', ']', ' ']);
     if message == "invalid type: map, expected a sequence" {
-        return Draft::new(format!(
-            "[[{table}]] may stand several times, and takes two brackets"
-        ))
-        .at(place, "one of several")
-        .help(format!(
-            "write [[{table}]], and beneath it what belongs to it"
-        ));
+        return Draft::new(format!("[[{table}]] may stand several times, and takes two brackets"))
+            .at(place, "one of several")
+            .help(format!("write [[{table}]], and beneath it what belongs to it"));
     }
     if message.starts_with("string values must be quoted") {
         let draft = Draft::new("a value that is not in quotes").at(place, "not in quotes");
@@ -40,14 +34,10 @@ pub(super) fn draft(file: usize, text: &str, error: &toml::de::Error) -> Draft {
     }
     let draft = Draft::new(message.lines().next().unwrap_or_default());
     if message == "duplicate key" {
-        return draft
-            .at(place, "stands here a second time")
-            .help("keep one of the two");
+        return draft.at(place, "stands here a second time").help("keep one of the two");
     }
     if message.ends_with("expected a sequence") {
-        return draft
-            .at(place, "not a list")
-            .help("write a list in brackets: [\"...\"]");
+        return draft.at(place, "not a list").help("write a list in brackets: [\"...\"]");
     }
     draft.at(place, "here")
 }

@@ -51,14 +51,8 @@ const NOT_YET: &[&str] = &[
 /// Words of other programs, and where what they say stands here.
 const ELSEWHERE: &[(&str, &str)] = &[
     // keepalived
-    (
-        "global_defs",
-        "what concerns the director itself stands in [director]",
-    ),
-    (
-        "virtual_server",
-        "a virtual service is a [[service]] table with name, address and pool",
-    ),
+    ("global_defs", "what concerns the director itself stands in [director]"),
+    ("virtual_server", "a virtual service is a [[service]] table with name, address and pool"),
     (
         "virtual_server_group",
         "a virtual service is a [[service]] table; several may name the same pool",
@@ -67,70 +61,31 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "vrrp_instance",
         "pgvs moves no addresses yet: keep the program that does, and list the address in a [[service]]",
     ),
-    (
-        "vrrp_sync_group",
-        "pgvs moves no addresses yet: keep the program that does",
-    ),
-    (
-        "vrrp_script",
-        "pgvs moves no addresses yet: keep the program that does",
-    ),
+    ("vrrp_sync_group", "pgvs moves no addresses yet: keep the program that does"),
+    ("vrrp_script", "pgvs moves no addresses yet: keep the program that does"),
     (
         "virtual_ipaddress",
         "the virtual address is `address` of a [[service]]; pgvs adds no addresses to interfaces",
     ),
     ("virtual_routes", "pgvs adds no routes"),
-    (
-        "real_server",
-        "a real server is a [[pool.server]] table beneath its [[pool]]",
-    ),
+    ("real_server", "a real server is a [[pool.server]] table beneath its [[pool]]"),
     ("lb_algo", "the key is called `scheduler`, in [[service]]"),
     ("lvs_sched", "the key is called `scheduler`, in [[service]]"),
-    (
-        "lb_kind",
-        "the key is called `forwarding` (masq, dr or tun), in [[service]]",
-    ),
-    (
-        "lvs_method",
-        "the key is called `forwarding` (masq, dr or tun), in [[service]]",
-    ),
-    (
-        "delay_loop",
-        "how often servers are asked is `pulse` and `admission`, in [pool.postgres]",
-    ),
-    (
-        "persistence_timeout",
-        "persistent services are not built yet",
-    ),
-    (
-        "persistence_granularity",
-        "persistent services are not built yet",
-    ),
+    ("lb_kind", "the key is called `forwarding` (masq, dr or tun), in [[service]]"),
+    ("lvs_method", "the key is called `forwarding` (masq, dr or tun), in [[service]]"),
+    ("delay_loop", "how often servers are asked is `pulse` and `admission`, in [pool.postgres]"),
+    ("persistence_timeout", "persistent services are not built yet"),
+    ("persistence_granularity", "persistent services are not built yet"),
     ("sorry_server", "a server of last resort is not built yet"),
-    (
-        "quorum",
-        "there is no quorum: `target` in [[service]] says who may serve",
-    ),
+    ("quorum", "there is no quorum: `target` in [[service]] says who may serve"),
     (
         "inhibit_on_failure",
         "what happens to a failed server's sessions is `on_down` (cut or hold), in [[service]]",
     ),
-    (
-        "tcp_check",
-        "PostgreSQL itself is asked: probe = \"postgres\" in [[pool]]",
-    ),
-    (
-        "http_get",
-        "PostgreSQL itself is asked: probe = \"postgres\" in [[pool]]",
-    ),
-    (
-        "ssl_get",
-        "PostgreSQL itself is asked: probe = \"postgres\" in [[pool]]",
-    ),
-    (
-        "misc_check",
-        "PostgreSQL itself is asked: probe = \"postgres\" in [[pool]]",
-    ),
+    ("tcp_check", "PostgreSQL itself is asked: probe = \"postgres\" in [[pool]]"),
+    ("http_get", "PostgreSQL itself is asked: probe = \"postgres\" in [[pool]]"),
+    ("ssl_get", "PostgreSQL itself is asked: probe = \"postgres\" in [[pool]]"),
+    ("misc_check", "PostgreSQL itself is asked: probe = \"postgres\" in [[pool]]"),
     (
         "connect_timeout",
         "a silent server is suspected after `suspect_after` and lost after `lost_after`, in [pool.postgres]",
@@ -139,24 +94,12 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "delay_before_retry",
         "how often servers are asked is `pulse` and `admission`, in [pool.postgres]",
     ),
-    (
-        "retry",
-        "how many answers bring a server back is `rise`, in [pool.postgres]",
-    ),
+    ("retry", "how many answers bring a server back is `rise`, in [pool.postgres]"),
     // ldirectord
-    (
-        "virtual",
-        "a virtual service is a [[service]] table with name, address and pool",
-    ),
-    (
-        "real",
-        "a real server is a [[pool.server]] table beneath its [[pool]]",
-    ),
+    ("virtual", "a virtual service is a [[service]] table with name, address and pool"),
+    ("real", "a real server is a [[pool.server]] table beneath its [[pool]]"),
     ("checktype", "how servers are asked is `probe` in [[pool]]"),
-    (
-        "checkinterval",
-        "how often servers are asked is `pulse` and `admission`, in [pool.postgres]",
-    ),
+    ("checkinterval", "how often servers are asked is `pulse` and `admission`, in [pool.postgres]"),
     (
         "checktimeout",
         "a silent server is suspected after `suspect_after` and lost after `lost_after`, in [pool.postgres]",
@@ -166,34 +109,16 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "what happens to a failed server's sessions is `on_down` (cut or hold), in [[service]]",
     ),
     // HAProxy
-    (
-        "global",
-        "what concerns the director itself stands in [director]",
-    ),
-    (
-        "backend",
-        "the servers behind a service are a [[pool]] with its [[pool.server]] tables",
-    ),
-    (
-        "frontend",
-        "what clients connect to is a [[service]] table with name, address and pool",
-    ),
+    ("global", "what concerns the director itself stands in [director]"),
+    ("backend", "the servers behind a service are a [[pool]] with its [[pool.server]] tables"),
+    ("frontend", "what clients connect to is a [[service]] table with name, address and pool"),
     (
         "listen",
         "what clients connect to is a [[service]] table, the servers behind it are a [[pool]]",
     ),
-    (
-        "bind",
-        "what clients connect to is `address` in [[service]]",
-    ),
-    (
-        "default_backend",
-        "the servers behind a service are named by `pool`, in [[service]]",
-    ),
-    (
-        "use_backend",
-        "the servers behind a service are named by `pool`, in [[service]]",
-    ),
+    ("bind", "what clients connect to is `address` in [[service]]"),
+    ("default_backend", "the servers behind a service are named by `pool`, in [[service]]"),
+    ("use_backend", "the servers behind a service are named by `pool`, in [[service]]"),
     ("balance", "the key is called `scheduler`, in [[service]]"),
     (
         "default-server",
@@ -203,22 +128,13 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "server-template",
         "servers are listed one by one as [[pool.server]]; finding them by name is not built yet",
     ),
-    (
-        "option",
-        "PostgreSQL itself is asked: probe = \"postgres\" in [[pool]]",
-    ),
-    (
-        "mode",
-        "the kernel forwards TCP; the key for how is `forwarding` in [[service]]",
-    ),
+    ("option", "PostgreSQL itself is asked: probe = \"postgres\" in [[pool]]"),
+    ("mode", "the kernel forwards TCP; the key for how is `forwarding` in [[service]]"),
     (
         "maxconn",
         "the kernel does not queue: PostgreSQL's own max_connections is respected by the probe",
     ),
-    (
-        "inter",
-        "how often servers are asked is `pulse`, in [pool.postgres]",
-    ),
+    ("inter", "how often servers are asked is `pulse`, in [pool.postgres]"),
     (
         "fall",
         "a silent server is suspected after `suspect_after` and lost after `lost_after`, in [pool.postgres]",
@@ -232,14 +148,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "a silent server is suspected after `suspect_after` and lost after `lost_after`, in [pool.postgres]",
     ),
     // libpq and plain misnomers
-    (
-        "target_session_attrs",
-        "the key is called `target`, in [[service]]",
-    ),
-    (
-        "role",
-        "who may serve is `target` in [[service]]; servers tell their role themselves",
-    ),
+    ("target_session_attrs", "the key is called `target`, in [[service]]"),
+    ("role", "who may serve is `target` in [[service]]; servers tell their role themselves"),
     (
         "password",
         "a password stands in a file of its own, named by `password_file` in [pool.postgres]",
@@ -250,68 +160,26 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     ("username", "the key is called `user`, in [pool.postgres]"),
     ("database", "the key is called `dbname`, in [pool.postgres]"),
-    (
-        "ssl_mode",
-        "the key is called `sslmode`, in [pool.postgres]",
-    ),
+    ("ssl_mode", "the key is called `sslmode`, in [pool.postgres]"),
     ("tls", "the key is called `sslmode`, in [pool.postgres]"),
     ("check", "how servers are asked is `probe` in [[pool]]"),
-    (
-        "health_check",
-        "how servers are asked is `probe` in [[pool]]",
-    ),
-    (
-        "interval",
-        "how often servers are asked is `pulse` and `admission`, in [pool.postgres]",
-    ),
+    ("health_check", "how servers are asked is `probe` in [[pool]]"),
+    ("interval", "how often servers are asked is `pulse` and `admission`, in [pool.postgres]"),
     ("algorithm", "the key is called `scheduler`, in [[service]]"),
     ("algo", "the key is called `scheduler`, in [[service]]"),
-    (
-        "method",
-        "the key is called `forwarding` (masq, dr or tun), in [[service]]",
-    ),
+    ("method", "the key is called `forwarding` (masq, dr or tun), in [[service]]"),
     ("nat", "write forwarding = \"masq\" in [[service]]"),
-    (
-        "vip",
-        "the virtual address is `address` of a [[service]], with its port",
-    ),
-    (
-        "ip",
-        "the key is called `address`, with the port: \"10.8.0.11:5432\"",
-    ),
-    (
-        "host",
-        "the key is called `address`, with the port: \"10.8.0.11:5432\"",
-    ),
-    (
-        "hostaddr",
-        "the key is called `address`, with the port: \"10.8.0.11:5432\"",
-    ),
+    ("vip", "the virtual address is `address` of a [[service]], with its port"),
+    ("ip", "the key is called `address`, with the port: \"10.8.0.11:5432\""),
+    ("host", "the key is called `address`, with the port: \"10.8.0.11:5432\""),
+    ("hostaddr", "the key is called `address`, with the port: \"10.8.0.11:5432\""),
     ("port", "the port stands in `address`: \"10.8.0.11:5432\""),
-    (
-        "backends",
-        "the servers behind a service are a [[pool]] with its [[pool.server]] tables",
-    ),
-    (
-        "upstream",
-        "the servers behind a service are a [[pool]] with its [[pool.server]] tables",
-    ),
-    (
-        "node",
-        "a real server is a [[pool.server]] table beneath its [[pool]]",
-    ),
-    (
-        "nodes",
-        "a real server is a [[pool.server]] table beneath its [[pool]]",
-    ),
-    (
-        "server",
-        "a real server is a [[pool.server]] table beneath its [[pool]]",
-    ),
-    (
-        "servers",
-        "a real server is a [[pool.server]] table beneath its [[pool]]",
-    ),
+    ("backends", "the servers behind a service are a [[pool]] with its [[pool.server]] tables"),
+    ("upstream", "the servers behind a service are a [[pool]] with its [[pool.server]] tables"),
+    ("node", "a real server is a [[pool.server]] table beneath its [[pool]]"),
+    ("nodes", "a real server is a [[pool.server]] table beneath its [[pool]]"),
+    ("server", "a real server is a [[pool.server]] table beneath its [[pool]]"),
+    ("servers", "a real server is a [[pool.server]] table beneath its [[pool]]"),
     ("pools", "write [[pool]], once for each pool"),
     ("services", "write [[service]], once for each service"),
     (
@@ -323,10 +191,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "defaults stand in [defaults.pool], [defaults.postgres], [defaults.server] and [defaults.service]",
     ),
     ("includes", "the key is called `include`"),
-    (
-        "conntrack",
-        "of the kernel's settings only [kernel] manage is known",
-    ),
+    ("conntrack", "of the kernel's settings only [kernel] manage is known"),
 ];
 
 /// Whether a key belongs to the design and is not built.
@@ -337,10 +202,7 @@ pub(super) fn is_not_yet(key: &str) -> bool {
 /// Where what this word of another program says stands here.
 pub(super) fn elsewhere(word: &str) -> Option<&'static str> {
     let word = word.to_ascii_lowercase();
-    ELSEWHERE
-        .iter()
-        .find(|(other, _)| *other == word)
-        .map(|(_, here)| *here)
+    ELSEWHERE.iter().find(|(other, _)| *other == word).map(|(_, here)| *here)
 }
 
 /// The candidate that a word was probably meant to be.
@@ -368,10 +230,8 @@ mod tests {
 
     #[test]
     fn no_key_that_is_accepted_is_called_not_yet() {
-        let known: Vec<&str> = file::tables()
-            .iter()
-            .flat_map(|(_, keys)| keys.iter().copied())
-            .collect();
+        let known: Vec<&str> =
+            file::tables().iter().flat_map(|(_, keys)| keys.iter().copied()).collect();
         for word in NOT_YET {
             assert!(
                 !known.contains(word),

@@ -10,9 +10,12 @@ use crate::config::PostgresProbe;
 use crate::model::postgres::{Facts, SqlState};
 use crate::time::Time;
 
-/// So long a probe needs for one fresh connection while it has no kept session: its rhythm (500 ms) and the
-/// deadline of a stage (1 s). Silence is no evidence before that.
-const FRESH_ROUND: Duration = Duration::from_millis(1500);
+/// A probe without a kept session tries a fresh connection this often; one that is set up wrongly only in the
+/// configured rhythm. Silence is no evidence before the next one can have ended.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The deadline of one stage of a fresh connection.
+const STAGE: Duration = Duration::from_secs(1);
 
 /// So many fresh connections in a row must time out beside a living session before the server counts as hung.
 const HUNG_AFTER: u32 = 2;
@@ -282,7 +285,15 @@ impl Health {
         }
         self.answered(at);
         if !self.has_session {
-            self.allowance = FRESH_ROUND;
+            self.allowance = match evidence {
+                Evidence::Misconfigured | Evidence::Blind => settings.admission + STAGE,
+                Evidence::Gone
+                | Evidence::NotNow
+                | Evidence::Full
+                | Evidence::Refusing(_)
+                | Evidence::HangingUp
+                | Evidence::Silence => RETRY + STAGE,
+            };
         }
         match evidence {
             Evidence::HangingUp if self.has_session => self.timed_out(),

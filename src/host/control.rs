@@ -10,16 +10,21 @@ mod server;
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Mode;
-use rustix::net::SocketAddrUnix;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
 use super::files::said;
 use super::lock::{Holder, holder};
 pub(super) use server::{Desk, serve};
+
+/// The socket's permissions: its user and its group.
+const MODE: u32 = 0o660;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 64;
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +70,7 @@ pub struct ControlSocket {
 }
 
 impl ControlSocket {
-    /// Listens at `path`, in the place of a daemon that is dead, never of one that lives. Sets the process's umask
-    /// for a moment, so it is called before there are other threads that make files.
+    /// Listens at `path`, in the place of a daemon that is dead, never of one that lives.
     pub fn bind(path: &Path) -> Result<Self, ControlError> {
         let failed = |doing| {
             move |error: io::Error| ControlError::System {
@@ -80,11 +84,7 @@ impl ControlSocket {
             made.map_err(failed("make the directory of the control socket"))?;
         }
         make_room(path)?;
-        let mask = rustix::process::umask(Mode::from_raw_mode(0o117));
-        let bound = UnixListener::bind(path);
-        rustix::process::umask(mask);
-        let listener = bound.map_err(failed("make the control socket"))?;
-        listener.set_nonblocking(true).map_err(failed("make the control socket"))?;
+        let listener = listen_at(path).map_err(failed("make the control socket"))?;
         let inode = fs::symlink_metadata(path).map_err(failed("look at the control socket"))?.ino();
         Ok(Self { path: path.to_owned(), inode, listener: Some(listener) })
     }
@@ -108,6 +108,16 @@ impl Drop for ControlSocket {
             drop(fs::remove_file(&self.path));
         }
     }
+}
+
+/// Nobody can connect before the permissions are right: until it listens the kernel refuses.
+fn listen_at(path: &Path) -> io::Result<UnixListener> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Removes a socket that nobody listens at.

@@ -189,7 +189,7 @@ async fn live(
             tracing::error!("the state file could not be written in time");
         }
     }
-    tracing::info!("pgvs ends; the kernel goes on with the table as it is");
+    tracing::info!("pgvs ends; the kernel goes on");
     result
 }
 

@@ -1,9 +1,8 @@
-//! Reads what the operator wrote: the config with its includes, password files; and looks whether the host fits.
+//! Reads what the operator wrote, the config with its includes, and looks whether the host fits.
 //!
 //! Decides nothing about contents. Every read is bounded, and nothing that stands in the way of a file panics.
 
 pub mod addresses;
-pub mod password;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -15,6 +14,7 @@ use crate::config::finding::ConfigError;
 use crate::config::include::{Include, MAX_FILES};
 use crate::config::outside::{HostView, Questions};
 use crate::config::sources::{Checked, Sources};
+use crate::host::probe::password;
 
 /// The longest file that is read, in bytes.
 pub const MAX_BYTES: usize = 1024 * 1024;
@@ -60,7 +60,7 @@ pub fn look(questions: &Questions) -> HostView {
         password_files: questions
             .password_files
             .iter()
-            .filter_map(|path| Some((path.clone(), password::read(path).err()?)))
+            .filter_map(|path| Some((path.clone(), password::check(path).err()?.into())))
             .collect(),
     }
 }
@@ -92,20 +92,14 @@ impl Reading {
         for path in paths {
             if self.files == MAX_FILES {
                 let why = format!("more than {MAX_FILES} included files");
-                sources.refuse(
-                    include,
-                    &why,
-                    "put several pools and services into one file",
-                );
+                sources.refuse(include, &why, "put several pools and services into one file");
                 return std::ops::ControlFlow::Break(());
             }
             self.files += 1;
             self.file(sources, include, &path);
             if self.bytes > MAX_TOTAL_BYTES {
-                let why = format!(
-                    "more than {} MiB of configuration",
-                    MAX_TOTAL_BYTES / 1024 / 1024
-                );
+                let why =
+                    format!("more than {} MiB of configuration", MAX_TOTAL_BYTES / 1024 / 1024);
                 sources.refuse(include, &why, "what else does the pattern match?");
                 return std::ops::ControlFlow::Break(());
             }
@@ -163,10 +157,7 @@ fn paths(include: &Include) -> io::Result<Vec<PathBuf>> {
         }
     }
     names.sort();
-    Ok(names
-        .into_iter()
-        .map(|name| include.directory.join(name))
-        .collect())
+    Ok(names.into_iter().map(|name| include.directory.join(name)).collect())
 }
 
 struct Text {
@@ -200,23 +191,13 @@ fn read(path: &Path) -> Result<Text, ReadError> {
     let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() > MAX_BYTES {
-        return refused(format!(
-            "longer than {MAX_BYTES} bytes: split it with `include`"
-        ));
+        return refused(format!("longer than {MAX_BYTES} bytes: split it with `include`"));
     }
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(Text {
-            text,
-            identity: (metadata.dev(), metadata.ino()),
-        }),
+        Ok(text) => Ok(Text { text, identity: (metadata.dev(), metadata.ino()) }),
         Err(error) => {
             let sound = error.utf8_error().valid_up_to();
-            let lines = error
-                .as_bytes()
-                .iter()
-                .take(sound)
-                .filter(|byte| **byte == b'\n')
-                .count();
+            let lines = error.as_bytes().iter().take(sound).filter(|byte| **byte == b'\n').count();
             refused(format!("line {} is not UTF-8", lines + 1))
         }
     }
@@ -224,10 +205,7 @@ fn read(path: &Path) -> Result<Text, ReadError> {
 
 /// Opens without waiting: a pipe without a writer would hold the daemon forever.
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
 /// The system's word for an error, in small letters and without its number.

@@ -2,6 +2,7 @@
 //!
 //! Whoever reads the log may be slow, stopped or gone: lines are dropped and counted then, and nobody waits.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{self, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -69,16 +71,26 @@ pub fn start(format: Format, level: &str) -> Result<Log, LogError> {
         .with_writer(outlet)
         .with_ansi(is_terminal && std::env::var_os("NO_COLOR").is_none())
         .log_internal_errors(false);
+    let text = || debug_fn(|line, field, value| words(line, field.name(), value));
     let layer = match format {
         Format::Json => lines.json().flatten_event(true).with_ansi(false).boxed(),
         // The journal notes the time itself.
         Format::Text if std::env::var_os("JOURNAL_STREAM").is_some() && !is_terminal => {
-            lines.with_target(false).without_time().boxed()
+            lines.with_target(false).fmt_fields(text()).without_time().boxed()
         }
-        Format::Text => lines.with_target(false).boxed(),
+        Format::Text => lines.with_target(false).fmt_fields(text()).boxed(),
     };
     tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
     Ok(log)
+}
+
+/// One field of a line for people: `kind` is for programs, and says nothing that the words do not.
+fn words(line: &mut format::Writer<'_>, name: &str, value: &dyn fmt::Debug) -> fmt::Result {
+    match name {
+        "message" => write!(line, "{value:?}"),
+        "kind" => Ok(()),
+        other => write!(line, " {other}={value:?}"),
+    }
 }
 
 fn spawn(to: impl Write + Send + 'static) -> io::Result<(Outlet, Log)> {

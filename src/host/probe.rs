@@ -80,35 +80,16 @@ impl Prober {
     /// A full channel loses pulses, which repeat themselves, and delays the rest.
     pub fn new(started: Instant, reports: mpsc::Sender<Report>) -> Result<Self, TlsUnusable> {
         let means = Arc::new(Means::new()?);
-        Ok(Self {
-            means,
-            started,
-            reports,
-            dropped: Arc::default(),
-        })
+        Ok(Self { means, started, reports, dropped: Arc::default() })
     }
 
     /// Starts a probe on the present tokio runtime; its first connection starts at once.
     pub fn start(&self, spec: ProbeSpec) -> Probe {
-        let ProbeSpec {
-            id,
-            address,
-            settings,
-        } = spec;
+        let ProbeSpec { id, address, settings } = spec;
         let (orders, ordered) = watch::channel(Orders::default());
         let reports = self.reports.clone();
-        let outlet = Outlet::new(
-            id,
-            address,
-            self.started,
-            reports,
-            Arc::clone(&self.dropped),
-        );
-        let attempt = Attempt {
-            address,
-            settings,
-            means: Arc::clone(&self.means),
-        };
+        let outlet = Outlet::new(id, address, self.started, reports, Arc::clone(&self.dropped));
+        let attempt = Attempt { address, settings, means: Arc::clone(&self.means) };
         let task = tokio::spawn(Task::new(attempt, outlet, ordered).run());
         Probe { orders, task }
     }
@@ -134,18 +115,17 @@ impl Probe {
 
     /// Opens a fresh connection at once, or right after the one under way.
     pub fn probe_now(&self) {
-        self.orders
-            .send_modify(|orders| orders.probes = orders.probes.wrapping_add(1));
+        self.orders.send_modify(|orders| orders.probes = orders.probes.wrapping_add(1));
     }
 
     /// Closes the kept session, for which a server that stops smartly waits. The next connection that is admitted
     /// in the usual rhythm becomes the next session.
     pub fn hang_up(&self) {
-        self.orders
-            .send_modify(|orders| orders.hang_ups = orders.hang_ups.wrapping_add(1));
+        self.orders.send_modify(|orders| orders.hang_ups = orders.hang_ups.wrapping_add(1));
     }
 
-    /// Ends the probe and waits until its session is closed: a second at the most.
+    /// Ends the probe and waits until its connections are closed: a moment where the server answers, three seconds
+    /// at the most where it does not.
     pub async fn stop(self) {
         let Self { orders, task } = self;
         drop(orders);
@@ -166,10 +146,6 @@ struct Orders {
 
 impl Default for Orders {
     fn default() -> Self {
-        Self {
-            pace: Pace::Normal,
-            probes: 0,
-            hang_ups: 0,
-        }
+        Self { pace: Pace::Normal, probes: 0, hang_ups: 0 }
     }
 }

@@ -172,10 +172,17 @@ mod tests {
     }
 
     fn outcomes(shadow: &Shadow, ops: Vec<Op>) -> Vec<Result<(), Errno>> {
-        match shadow.answer(Job::Apply(ops)) {
-            Answer::Applied { outcomes, .. } => outcomes.unwrap(),
-            other => panic!("{other:?}"),
-        }
+        let Answer::Applied { outcomes, .. } = shadow.answer(Job::Apply(ops)) else {
+            panic!("another answer");
+        };
+        outcomes.unwrap()
+    }
+
+    fn checked(shadow: &Shadow) -> ProcTable {
+        let Answer::Checked(list) = shadow.answer(Job::Check) else {
+            panic!("another answer");
+        };
+        list.unwrap()
     }
 
     #[test]
@@ -207,17 +214,11 @@ mod tests {
         assert!(outcomes(&shadow, ops).iter().all(Result::is_ok));
         let table = shadow.table();
         assert_eq!(table.services.len(), 3);
-        match shadow.answer(Job::Check) {
-            Answer::Checked(list) => assert_eq!(list.unwrap().differences(&table), []),
-            other => panic!("{other:?}"),
-        }
+        assert_eq!(checked(&shadow).differences(&table), []);
         assert!(
             outcomes(&shadow, vec![Op::EditDestination(v4, to("10.8.0.12:5432"), d(5))])[0].is_ok()
         );
-        match shadow.answer(Job::Check) {
-            Answer::Checked(list) => assert_eq!(list.unwrap().differences(&table), [v4]),
-            other => panic!("{other:?}"),
-        }
+        assert_eq!(checked(&shadow).differences(&table), [v4]);
     }
 
     #[test]

@@ -112,12 +112,13 @@ pub(crate) fn by_neli() -> Result<Table> {
 pub(crate) type Nest = Nlattr<Top, Buffer>;
 
 /// One dump: the nests that came.
-pub(crate) fn dump(router: &NlRouter, family: u16, ask: Ask, service: Option<&[u8]>) -> Result<Vec<Nest>> {
-    let wanted = if ask == Ask::GetService {
-        Top::Service
-    } else {
-        Top::Destination
-    };
+pub(crate) fn dump(
+    router: &NlRouter,
+    family: u16,
+    ask: Ask,
+    service: Option<&[u8]>,
+) -> Result<Vec<Nest>> {
+    let wanted = if ask == Ask::GetService { Top::Service } else { Top::Destination };
     let mut attributes = GenlBuffer::<Top, Buffer>::new();
     if let Some(bytes) = service {
         attributes.push(nest(Top::Service, bytes)?);

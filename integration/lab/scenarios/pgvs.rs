@@ -139,6 +139,7 @@ impl Pgvs {
 
     fn launch(&mut self, mut command: Command) -> Result<Duration> {
         ensure!(self.child.is_none(), "the daemon runs already");
+        self.forget_ready()?;
         let began = Instant::now();
         let log = File::options().create(true).append(true).open(self.log_path())?;
         command.env("NOTIFY_SOCKET", self.directory.join("notify"));
@@ -147,6 +148,13 @@ impl Pgvs {
             Some(Namespace::Director.inside(|| command.spawn().context("start pgvs run"))?);
         self.wait_ready(began + READY_LIMIT)?;
         Ok(began.elapsed())
+    }
+
+    /// What an earlier daemon said is no word of the next one.
+    fn forget_ready(&self) -> Result<()> {
+        self.notify.set_nonblocking(true)?;
+        while self.notify.recv(&mut [0; 4096]).is_ok() {}
+        self.notify.set_nonblocking(false).context("wait at NOTIFY_SOCKET again")
     }
 
     fn wait_ready(&mut self, deadline: Instant) -> Result<()> {

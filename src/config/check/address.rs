@@ -15,11 +15,7 @@ pub(super) fn socket(report: &mut Report, written: Written<'_>) -> Option<Socket
         },
         Err(_) => unread(text),
     };
-    report.error(
-        Draft::new(title)
-            .at(written.place, "not accepted")
-            .help(help),
-    );
+    report.error(Draft::new(title).at(written.place, "not accepted").help(help));
     None
 }
 
@@ -36,11 +32,7 @@ pub(super) fn ip(report: &mut Report, written: Written<'_>) -> Option<IpAddr> {
             "write an IP address without a port".to_owned(),
         ),
     };
-    report.error(
-        Draft::new(title)
-            .at(written.place, "not accepted")
-            .help(help),
-    );
+    report.error(Draft::new(title).at(written.place, "not accepted").help(help));
     None
 }
 
@@ -90,18 +82,14 @@ fn refused_ip(ip: IpAddr) -> Option<Refusal> {
         IpAddr::V4(_) if ip.is_multicast() => "a multicast address",
         IpAddr::V4(_) => return None,
     };
-    Some((
-        format!("{ip} is {kind}"),
-        "give an address of one host that is routed to it".to_owned(),
-    ))
+    Some((format!("{ip} is {kind}"), "give an address of one host that is routed to it".to_owned()))
 }
 
 /// Why a text is not an address and a port.
 fn unread(text: &str) -> Refusal {
     // `2001:db8::1:5432` is an address by itself, but hardly what was meant.
-    let without_brackets = text
-        .strip_suffix(":5432")
-        .and_then(|host| host.parse::<Ipv6Addr>().ok());
+    let without_brackets =
+        text.strip_suffix(":5432").and_then(|host| host.parse::<Ipv6Addr>().ok());
     if let Some(ip) = without_brackets {
         return (
             format!("{text:?}: an IPv6 address before a port stands in brackets"),
@@ -123,19 +111,16 @@ fn unread(text: &str) -> Refusal {
             format!("{text:?}: an IPv6 address before a port stands in brackets"),
             format!("write \"{}\"", SocketAddr::new(ip.into(), port)),
         ),
-        (Ok(_), Err(_)) => (
-            format!("{text:?}: {port:?} is not a port"),
-            "a port is 1 to 65535".to_owned(),
-        ),
+        (Ok(_), Err(_)) => {
+            (format!("{text:?}: {port:?} is not a port"), "a port is 1 to 65535".to_owned())
+        }
         _ => not_an_address(text),
     }
 }
 
 fn not_an_address(text: &str) -> Refusal {
     let looks_like_a_name = text.chars().any(|c| c.is_ascii_alphabetic())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'))
         && text.matches(':').count() <= 1;
     let title = if looks_like_a_name {
         format!("{text:?} is a host name, and names are not looked up yet")
@@ -154,13 +139,9 @@ mod tests {
 
     #[test]
     fn addresses_that_a_kernel_forwards_to_are_accepted() {
-        for text in [
-            "10.8.0.11:5432",
-            "[2001:db8::1]:1",
-            "127.0.0.1:65535",
-            "[::1]:5432",
-            "[fd00::1]:5432",
-        ] {
+        for text in
+            ["10.8.0.11:5432", "[2001:db8::1]:1", "127.0.0.1:65535", "[::1]:5432", "[fd00::1]:5432"]
+        {
             assert_eq!(refused(text.parse().unwrap()), None, "{text}");
         }
     }
@@ -193,27 +174,15 @@ mod tests {
             ("2001:db8::1", "lacks a port", "\"[2001:db8::1]:5432\""),
             ("[2001:db8::1]", "lacks a port", "\"[2001:db8::1]:5432\""),
             ("2001:db8::1:5432", "in brackets", "\"[2001:db8::1]:5432\""),
-            (
-                "2001:db8:0:0:0:0:0:1:6432",
-                "in brackets",
-                "\"[2001:db8::1]:6432\"",
-            ),
+            ("2001:db8:0:0:0:0:0:1:6432", "in brackets", "\"[2001:db8::1]:6432\""),
             ("10.0.0.1:70000", "\"70000\" is not a port", "65535"),
             ("10.0.0.1:", "\"\" is not a port", "65535"),
             ("pg1.example.com:5432", "host name", "IP address and a port"),
             ("pg1", "host name", "IP address and a port"),
-            (
-                "10.0.0.256:5432",
-                "not an IP address",
-                "IP address and a port",
-            ),
+            ("10.0.0.256:5432", "not an IP address", "IP address and a port"),
             ("10.0.0.0/24", "not an IP address", "IP address and a port"),
             ("", "not an IP address", "IP address and a port"),
-            (
-                " 10.0.0.1:5432",
-                "not an IP address",
-                "IP address and a port",
-            ),
+            (" 10.0.0.1:5432", "not an IP address", "IP address and a port"),
         ] {
             let (seen_title, seen_help) = unread(text);
             assert!(seen_title.contains(title), "{text}: {seen_title}");

@@ -11,11 +11,7 @@ use crate::config::{Director, KernelSettings, OnStop};
 
 const ON_STOP: Choice<OnStop> = Choice {
     what: "on_stop",
-    words: &[
-        ("leave", OnStop::Leave),
-        ("quiesce", OnStop::Quiesce),
-        ("remove", OnStop::Remove),
-    ],
+    words: &[("leave", OnStop::Leave), ("quiesce", OnStop::Quiesce), ("remove", OnStop::Remove)],
     synonyms: &[
         ("keep", "leave"),
         ("none", "leave"),
@@ -32,10 +28,7 @@ const SOCKET_PATH: usize = 107;
 impl Check<'_> {
     pub(super) fn director(&mut self, main: &File) -> Director {
         let none = file::Director::default();
-        let file = main
-            .director
-            .as_ref()
-            .map_or(&none, |director| &director.get_ref().0);
+        let file = main.director.as_ref().map_or(&none, |director| &director.get_ref().0);
         let on_stop = written(0, file.on_stop.as_ref())
             .and_then(|written| value::choice(self.report, written, &ON_STOP))
             .unwrap_or(OnStop::Leave);
@@ -59,13 +52,8 @@ impl Check<'_> {
     }
 
     pub(super) fn kernel(&mut self, main: &File) -> KernelSettings {
-        let manage = main
-            .kernel
-            .as_ref()
-            .and_then(|kernel| kernel.get_ref().0.manage.as_ref());
-        KernelSettings {
-            manage: value::boolean(self.report, written(0, manage), true),
-        }
+        let manage = main.kernel.as_ref().and_then(|kernel| kernel.get_ref().0.manage.as_ref());
+        KernelSettings { manage: value::boolean(self.report, written(0, manage), true) }
     }
 
     /// An absolute path: the daemon's working directory is nobody's concern.
@@ -83,10 +71,7 @@ impl Check<'_> {
     ) -> Option<PathBuf> {
         let text = value::text(self.report, written)?;
         let (title, help) = if !text.starts_with('/') {
-            (
-                "not an absolute path".to_owned(),
-                format!("begin it with /, as in \"{default}\""),
-            )
+            ("not an absolute path".to_owned(), format!("begin it with /, as in \"{default}\""))
         } else if let Some(longest) = longest.filter(|longest| text.len() > *longest) {
             (
                 format!("a socket's path of {} bytes", text.len()),
@@ -95,11 +80,7 @@ impl Check<'_> {
         } else {
             return Some(text.into());
         };
-        self.report.error(
-            Draft::new(title)
-                .at(written.place, "not accepted")
-                .help(help),
-        );
+        self.report.error(Draft::new(title).at(written.place, "not accepted").help(help));
         None
     }
 }

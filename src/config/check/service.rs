@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Check;
 use super::address;
+use super::choices::{FORWARDINGS, Habit, ON_DOWN, PROTOCOLS, SCHEDULERS, TARGETS};
 use super::pool::Known;
 use super::value::{self, Choice, Written, either, written};
 use crate::config::file::{self, Entry, Field};
@@ -14,126 +15,6 @@ use crate::config::words;
 use crate::config::{OnDown, Target, VirtualService};
 use crate::model::destination::Forwarding;
 use crate::model::service::{Family, Protocol, Scheduler, Service, ServiceFlags, ServiceKey};
-
-/// How a scheduler treats weights and clients (net/netfilter/ipvs/ip_vs_*.c).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Habit {
-    /// Weights are shares, capacities or ranks.
-    Weighs,
-    /// Only weight 0 counts.
-    Ignores,
-    /// By client; refuses those of a quiesced server without its fallback flag.
-    Hashes,
-    /// By the address that clients ask for, which is the same for all clients of a service.
-    ByDestination,
-}
-
-const SCHEDULERS: Choice<Habit> = Choice {
-    what: "scheduler",
-    words: &[
-        ("rr", Habit::Ignores),
-        ("wrr", Habit::Weighs),
-        ("lc", Habit::Ignores),
-        ("wlc", Habit::Weighs),
-        ("lblc", Habit::ByDestination),
-        ("lblcr", Habit::ByDestination),
-        ("dh", Habit::ByDestination),
-        ("sh", Habit::Hashes),
-        ("sed", Habit::Weighs),
-        ("nq", Habit::Weighs),
-        ("fo", Habit::Weighs),
-        ("ovf", Habit::Weighs),
-        ("mh", Habit::Hashes),
-        ("twos", Habit::Weighs),
-    ],
-    synonyms: &[
-        ("roundrobin", "wrr"),
-        ("round-robin", "wrr"),
-        ("static-rr", "wrr"),
-        ("leastconn", "wlc"),
-        ("least-conn", "wlc"),
-        ("least_conn", "wlc"),
-        ("source", "sh"),
-        ("random", "twos"),
-        ("maglev", "mh"),
-        ("first", "ovf"),
-        ("failover", "fo"),
-    ],
-    not_yet: &[],
-};
-
-const FORWARDINGS: Choice<Forwarding> = Choice {
-    what: "forwarding method",
-    words: &[
-        ("masq", Forwarding::Masquerade),
-        ("dr", Forwarding::DirectRoute),
-        ("tun", Forwarding::Tunnel),
-    ],
-    synonyms: &[
-        ("nat", "masq"),
-        ("masquerade", "masq"),
-        ("masquerading", "masq"),
-        ("route", "dr"),
-        ("droute", "dr"),
-        ("gate", "dr"),
-        ("gatewaying", "dr"),
-        ("direct", "dr"),
-        ("tunnel", "tun"),
-        ("ipip", "tun"),
-    ],
-    not_yet: &["gue", "gre", "fullnat"],
-};
-
-const TARGETS: Choice<Target> = Choice {
-    what: "target",
-    words: &[
-        ("primary", Target::Primary),
-        ("standby", Target::Standby),
-        ("prefer-standby", Target::PreferStandby),
-        ("any", Target::Any),
-    ],
-    synonyms: &[
-        ("read-write", "primary"),
-        ("readwrite", "primary"),
-        ("rw", "primary"),
-        ("master", "primary"),
-        ("leader", "primary"),
-        ("write", "primary"),
-        ("writer", "primary"),
-        ("read-only", "standby"),
-        ("readonly", "standby"),
-        ("ro", "standby"),
-        ("read", "standby"),
-        ("reader", "standby"),
-        ("slave", "standby"),
-        ("replica", "standby"),
-        ("secondary", "standby"),
-        ("prefer_standby", "prefer-standby"),
-        ("prefer-replica", "prefer-standby"),
-        ("all", "any"),
-    ],
-    not_yet: &[],
-};
-
-const PROTOCOLS: Choice<Protocol> = Choice {
-    what: "protocol",
-    words: &[("tcp", Protocol::TCP)],
-    synonyms: &[],
-    not_yet: &["udp", "sctp"],
-};
-
-const ON_DOWN: Choice<OnDown> = Choice {
-    what: "on_down",
-    words: &[("cut", OnDown::Cut), ("hold", OnDown::Hold)],
-    synonyms: &[
-        ("shutdown-sessions", "cut"),
-        ("remove", "cut"),
-        ("kill", "cut"),
-        ("quiesce", "hold"),
-        ("keep", "hold"),
-    ],
-    not_yet: &["drain"],
-};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -169,22 +50,16 @@ impl Check<'_> {
         let target = self.target(number, header, file, pool.as_deref());
         let scheduler = self.scheduler(number, &file.scheduler, pool.as_deref(), target);
         let (address, address_at) = address?;
-        let key = ServiceKey::Address {
-            protocol: protocol.unwrap_or(Protocol::TCP),
-            address,
-        };
+        let key = ServiceKey::Address { protocol: protocol.unwrap_or(Protocol::TCP), address };
         if let Some(other) = keys.insert(key, address_at) {
             let draft = Draft::new(format!("two services are at {address}"))
                 .at(address_at, "this one")
                 .at(other, "and this one");
-            self.report
-                .error(draft.help("give one of them an address or a port of its own"));
+            self.report.error(draft.help("give one of them an address or a port of its own"));
         }
         if let Some(known) = pool.as_ref().and_then(|pool| self.pools.get(pool)) {
             let problem = unreachable_server(address, address_at, forwarding, known);
-            problem
-                .into_iter()
-                .for_each(|draft| self.report.error(draft));
+            problem.into_iter().for_each(|draft| self.report.error(draft));
         }
         let (scheduler, flags) = scheduler?;
         let mut service = Service::plain(scheduler, Family::of(address.ip()));
@@ -221,8 +96,7 @@ impl Check<'_> {
     ) -> Option<(SocketAddr, Place)> {
         let Some(written) = written(number, field.as_ref()) else {
             let draft = Draft::new("a service without an address").at(header, "no `address`");
-            self.report
-                .error(draft.help("give it one: address = \"10.9.0.100:5432\""));
+            self.report.error(draft.help("give it one: address = \"10.9.0.100:5432\""));
             return None;
         };
         let address = address::socket(self.report, written)?;
@@ -230,8 +104,7 @@ impl Check<'_> {
             let draft = Draft::new(format!("{address} is both a service and a server"))
                 .at(written.place, "the service")
                 .at(*server, "the server");
-            self.report
-                .error(draft.help("a service needs an address that no server has"));
+            self.report.error(draft.help("a service needs an address that no server has"));
         }
         if self.host.absent.contains(&address.ip()) {
             self.absent.entry(address.ip()).or_insert(written.place);
@@ -242,8 +115,7 @@ impl Check<'_> {
     fn service_pool(&mut self, number: usize, header: Place, field: &Field) -> Option<Box<str>> {
         let Some(written) = written(number, field.as_ref()) else {
             let draft = Draft::new("a service without a pool").at(header, "no `pool`");
-            self.report
-                .error(draft.help("name its servers: pool = \"...\""));
+            self.report.error(draft.help("name its servers: pool = \"...\""));
             return None;
         };
         let name = value::text(self.report, written)?;
@@ -275,7 +147,7 @@ impl Check<'_> {
         let written = either(number, &file.target, &self.defaults.service.0.target);
         let known = pool.and_then(|pool| self.pools.get(pool));
         let Some(written) = written else {
-            if known.is_some_and(|known| known.knows_roles) {
+            if known.is_some_and(|known| known.knows_roles == Some(true)) {
                 let draft = Draft::new("a service without a target").at(header, "no `target`");
                 self.report.error(
                     draft.help("say who may serve: primary, standby, prefer-standby or any"),
@@ -284,9 +156,8 @@ impl Check<'_> {
             }
             return Some(Target::Any);
         };
-        let roleless = known
-            .filter(|known| !known.knows_roles)
-            .map(|known| known.place);
+        let roleless =
+            known.filter(|known| known.knows_roles == Some(false)).map(|known| known.place);
         let target = value::choice(self.report, written, &TARGETS)?;
         if let (Some(pool), Target::Primary | Target::Standby | Target::PreferStandby) =
             (roleless, target)
@@ -316,9 +187,7 @@ impl Check<'_> {
         if target != Some(Target::Primary) {
             let known = pool.and_then(|pool| self.pools.get(pool));
             let surprise = surprise(name, habit, written, known);
-            surprise
-                .into_iter()
-                .for_each(|draft| self.report.warning(draft));
+            surprise.into_iter().for_each(|draft| self.report.warning(draft));
         }
         let flags = match habit {
             // Without it clients of a quiesced server are refused.
@@ -340,12 +209,7 @@ impl Check<'_> {
 
     fn drain_timeout(&mut self, number: usize, own: &Field) -> Duration {
         let written = either(number, own, &self.defaults.service.0.drain_timeout);
-        value::duration(
-            self.report,
-            written,
-            Duration::ZERO..=DAY,
-            Duration::from_secs(300),
-        )
+        value::duration(self.report, written, Duration::ZERO..=DAY, Duration::from_secs(300))
     }
 
     /// Clients reach a service only where its address is the director's own; said once for each address.
@@ -370,11 +234,9 @@ fn surprise(
 ) -> Option<Draft> {
     match (habit, known.and_then(|known| known.differing)) {
         (Habit::ByDestination, _) => Some(
-            Draft::new(format!(
-                "scheduler {name} chooses by the address that clients ask for"
-            ))
-            .at(written.place, "the same for all clients")
-            .help("it is made for caches; write wlc, or sh to keep a client at its server"),
+            Draft::new(format!("scheduler {name} chooses by the address that clients ask for"))
+                .at(written.place, "the same for all clients")
+                .help("it is made for caches; write wlc, or sh to keep a client at its server"),
         ),
         (Habit::Ignores, Some((one, other))) => Some(
             Draft::new(format!("scheduler {name} ignores weights"))
@@ -394,11 +256,7 @@ fn unreachable_server(
     forwarding: Forwarding,
     known: &Known,
 ) -> Option<Draft> {
-    let other_family = if service.is_ipv4() {
-        known.v6
-    } else {
-        known.v4
-    };
+    let other_family = if service.is_ipv4() { known.v6 } else { known.v4 };
     let rewrites_ports = matches!(forwarding, Forwarding::Masquerade);
     // The kernel carries the other family in tunnels only.
     if let (Some(server), false) = (other_family, matches!(forwarding, Forwarding::Tunnel)) {
@@ -411,10 +269,7 @@ fn unreachable_server(
             .help("make a pool and a service of each family"),
         );
     }
-    let other_port = known
-        .ports
-        .iter()
-        .find(|(port, _)| **port != service.port());
+    let other_port = known.ports.iter().find(|(port, _)| **port != service.port());
     match other_port {
         Some((port, server)) if !rewrites_ports => Some(
             Draft::new(format!(

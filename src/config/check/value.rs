@@ -19,10 +19,7 @@ pub(super) struct Written<'a> {
 
 /// The value of a field in file number `file`.
 pub(super) fn written(file: usize, field: Option<&Spanned<Scalar>>) -> Option<Written<'_>> {
-    field.map(|field| Written {
-        value: field.get_ref(),
-        place: Place::new(file, field.span()),
-    })
+    field.map(|field| Written { value: field.get_ref(), place: Place::new(file, field.span()) })
 }
 
 /// The field's own value, else the one of `[defaults]`, which stands in the main file.
@@ -40,7 +37,7 @@ impl Written<'_> {
             Scalar::Other(kind) => kind,
         };
         let draft =
-            Draft::new(format!("not {wanted}")).at(self.place, format!("{is}, not {wanted}"));
+            Draft::new(format!("{is}, not {wanted}")).at(self.place, format!("not {wanted}"));
         report.error(draft.help(help));
     }
 }
@@ -56,11 +53,7 @@ pub(super) fn text<'a>(report: &mut Report, written: Written<'a>) -> Option<&'a 
         }
         Scalar::Text(text) => Some(text),
         Scalar::Integer(number) => {
-            written.is_no(
-                report,
-                "a text",
-                format!("write it in quotes: \"{number}\""),
-            );
+            written.is_no(report, "a text", format!("write it in quotes: \"{number}\""));
             None
         }
         Scalar::Boolean(_) | Scalar::Other(_) => {
@@ -76,11 +69,7 @@ pub(super) fn short(report: &mut Report, written: Written<'_>, max: usize) -> Op
     if (1..=max).contains(&text.len()) {
         return Some(text.into());
     }
-    let label = if text.is_empty() {
-        "empty".to_owned()
-    } else {
-        format!("{} bytes", text.len())
-    };
+    let label = if text.is_empty() { "empty".to_owned() } else { format!("{} bytes", text.len()) };
     let draft = Draft::new(format!("not 1 to {max} bytes long")).at(written.place, label);
     report.error(draft.help(format!("write 1 to {max} bytes")));
     None
@@ -92,9 +81,7 @@ const NAME: usize = 64;
 /// A name that can stand in commands, metrics and paths: `pg1`, `orders-rw`, `db.example.com`.
 pub(super) fn name(report: &mut Report, written: Written<'_>) -> Option<Box<str>> {
     let text = text(report, written)?;
-    let wrong = text
-        .chars()
-        .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')));
+    let wrong = text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')));
     let problem = match (text.chars().next(), wrong) {
         (None, _) => "a name is empty".to_owned(),
         (_, Some(c)) => format!("a name holds {c:?}"),
@@ -105,11 +92,9 @@ pub(super) fn name(report: &mut Report, written: Written<'_>) -> Option<Box<str>
         _ => return Some(text.into()),
     };
     report.error(
-        Draft::new(problem)
-            .at(written.place, "not a name")
-            .help(format!(
-                "letters a-z, digits, and . _ - after the first; at most {NAME} of them"
-            )),
+        Draft::new(problem).at(written.place, "not a name").help(format!(
+            "letters a-z, digits, and . _ - after the first; at most {NAME} of them"
+        )),
     );
     None
 }
@@ -142,25 +127,15 @@ pub(super) fn number(
     let number = match written.value {
         Scalar::Integer(number) => *number,
         Scalar::Text(text) if text.parse::<u32>().is_ok() => {
-            written.is_no(
-                report,
-                "a number",
-                format!("write it without quotes: {text}"),
-            );
+            written.is_no(report, "a number", format!("write it without quotes: {text}"));
             return None;
         }
         Scalar::Text(_) | Scalar::Boolean(_) | Scalar::Other(_) => {
-            written.is_no(
-                report,
-                "a number",
-                format!("write a whole number, {from} to {to}"),
-            );
+            written.is_no(report, "a number", format!("write a whole number, {from} to {to}"));
             return None;
         }
     };
-    let accepted = u32::try_from(number)
-        .ok()
-        .filter(|number| range.contains(number));
+    let accepted = u32::try_from(number).ok().filter(|number| range.contains(number));
     if accepted.is_none() {
         let draft =
             Draft::new(format!("{number} is not {from} to {to}")).at(written.place, "out of range");
@@ -206,9 +181,8 @@ pub(super) fn duration(
     let Ok(duration) = humantime::parse_duration(text) else {
         let draft =
             Draft::new(format!("{text:?} is not a duration")).at(written.place, "not a duration");
-        report.error(draft.help(format!(
-            "write \"250ms\", \"10s\" or \"5m\"; here {from} to {to}"
-        )));
+        report
+            .error(draft.help(format!("write \"250ms\", \"10s\" or \"5m\"; here {from} to {to}")));
         return default;
     };
     if range.contains(&duration) {
@@ -216,18 +190,13 @@ pub(super) fn duration(
     }
     let draft =
         Draft::new(format!("{text} is not {from} to {to}")).at(written.place, "out of range");
-    report.error(draft.help(format!(
-        "write {from} to {to}; default {}",
-        in_words(default)
-    )));
+    report.error(draft.help(format!("write {from} to {to}; default {}", in_words(default))));
     default
 }
 
 /// A duration as the config writes it.
 pub(super) fn in_words(duration: Duration) -> String {
-    humantime::format_duration(duration)
-        .to_string()
-        .replace(' ', "")
+    humantime::format_duration(duration).to_string().replace(' ', "")
 }
 
 /// What a key of words takes.
@@ -261,11 +230,7 @@ pub(super) fn choice<T: Copy>(
         return None;
     }
     let small = text.to_ascii_lowercase();
-    let synonym = choice
-        .synonyms
-        .iter()
-        .find(|(other, _)| *other == small)
-        .map(|(_, ours)| *ours);
+    let synonym = choice.synonyms.iter().find(|(other, _)| *other == small).map(|(_, ours)| *ours);
     let near = synonym.or_else(|| words::nearest(text, all.iter().copied()));
     let help = match near {
         Some(near) => format!("did you mean \"{near}\"? one of: {list}"),

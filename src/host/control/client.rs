@@ -52,7 +52,7 @@ pub enum ClientError {
     },
     /// The request cannot be sent.
     #[error(
-        "the request is {0} bytes long, and the daemon takes {MAX_REQUEST}: plan without a daemon"
+        "the configuration is too long for the control socket: {0} bytes with its names, of at most {MAX_REQUEST}"
     )]
     TooLong(usize),
 }

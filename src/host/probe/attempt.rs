@@ -51,10 +51,7 @@ pub(super) struct Means {
 impl Means {
     /// With every turn free.
     pub(super) fn new() -> Result<Self, rustls::Error> {
-        Ok(Self {
-            tls: Tls::new()?,
-            turns: Semaphore::new(LOGINS),
-        })
+        Ok(Self { tls: Tls::new()?, turns: Semaphore::new(LOGINS) })
     }
 
     async fn turn(&self) -> Result<SemaphorePermit<'_>, ProbeError> {
@@ -110,20 +107,13 @@ pub(super) struct Attempt {
 impl Attempt {
     /// Tries once.
     pub(super) async fn run(self, depth: Depth) -> Result<Admitted, ProbeError> {
-        let Self {
-            address,
-            settings,
-            means,
-        } = self;
+        let Self { address, settings, means } = self;
         let allowance = Allowance::default();
         let connecting = Socket::connect(address, settings.source, allowance.clone());
         let socket = within(CONNECT_LIMIT, Stage::Connect, connecting).await?;
         let own = socket.local_addr();
         let turn = means.turn().await?;
-        let negotiating = means
-            .tls
-            .clone()
-            .negotiate(socket, settings.sslmode, address);
+        let negotiating = means.tls.clone().negotiate(socket, settings.sslmode, address);
         let transport = within(TLS_LIMIT, Stage::Login, negotiating).await?;
         let logging_in = log_in(Channel::new(transport, allowance), &settings);
         let mut link = within(LOGIN_LIMIT, Stage::Login, logging_in).await?;
@@ -136,11 +126,7 @@ impl Attempt {
         };
         let asked = within(QUERY_LIMIT, Stage::Query, asking).await?;
         drop(turn);
-        let opened = asked.map(|(granted, facts)| Opened {
-            granted,
-            facts,
-            own,
-        });
+        let opened = asked.map(|(granted, facts)| Opened { granted, facts, own });
         Ok(Admitted { link, opened })
     }
 }
@@ -164,12 +150,7 @@ async fn log_in(channel: Channel, settings: &PostgresProbe) -> Result<Link, Prob
     if let Ok(Some(password)) = &password {
         config.password(password.reveal());
     }
-    match (
-        config
-            .connect_raw(tokio::io::empty(), Negotiated(channel))
-            .await,
-        password,
-    ) {
+    match (config.connect_raw(tokio::io::empty(), Negotiated(channel)).await, password) {
         (Ok((client, connection)), _) => Ok(Link::new(client, connection)),
         (Err(error), Err(problem)) if failure::wants_password(&error) => {
             Err(ProbeError::Prober(problem.into()))

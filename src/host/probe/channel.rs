@@ -21,10 +21,7 @@ pub(super) struct Channel {
 impl Channel {
     /// A channel over a connection that spends `allowance`.
     pub(super) fn new(transport: Transport, allowance: Allowance) -> Self {
-        Self {
-            transport,
-            frames: Frames::new(allowance),
-        }
+        Self { transport, frames: Frames::new(allowance) }
     }
 }
 

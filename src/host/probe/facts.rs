@@ -35,10 +35,7 @@ const ROLE: &str = "pg_catalog.pg_is_in_recovery(), \
 /// Everything that a session asks when it is opened.
 pub(super) async fn all(link: &mut Link) -> Result<(Granted, Facts), ProbeError> {
     let row = one_row(link, GRANTED).await?;
-    let granted = Granted {
-        identity: flag(&row, 0)?,
-        timeline: flag(&row, 1)?,
-    };
+    let granted = Granted { identity: flag(&row, 0)?, timeline: flag(&row, 1)? };
     let timeline = if granted.timeline { TIMELINE } else { "null" };
     let identity = if granted.identity { IDENTITY } else { "null" };
     let row = one_row(link, &format!("select {ROLE}, {timeline}, {identity}")).await?;
@@ -93,43 +90,31 @@ pub(super) async fn prepare(link: &mut Link, own: SocketAddr) -> Result<(), Prob
 
 async fn one_row(link: &mut Link, sql: &str) -> Result<SimpleQueryRow, ProbeError> {
     let rows = link.query(sql).await?;
-    rows.into_iter()
-        .next()
-        .ok_or_else(|| garbled("an answer without a row"))
+    rows.into_iter().next().ok_or_else(|| garbled("an answer without a row"))
 }
 
 fn role_in(row: &SimpleQueryRow) -> Result<(Role, Option<bool>), ProbeError> {
-    let role = if flag(row, 0)? {
-        Role::Standby
-    } else {
-        Role::Primary
-    };
+    let role = if flag(row, 0)? { Role::Standby } else { Role::Primary };
     Ok((role, text(row, 1)?.and_then(boolean)))
 }
 
 fn text(row: &SimpleQueryRow, column: usize) -> Result<Option<&str>, ProbeError> {
-    row.try_get(column)
-        .map_err(|_| garbled(format!("an answer without column {column}")))
+    row.try_get(column).map_err(|_| garbled(format!("an answer without column {column}")))
 }
 
 fn flag(row: &SimpleQueryRow, column: usize) -> Result<bool, ProbeError> {
     let word = text(row, column)?;
-    word.and_then(boolean)
-        .ok_or_else(|| unexpected("boolean", word.unwrap_or("null")))
+    word.and_then(boolean).ok_or_else(|| unexpected("boolean", word.unwrap_or("null")))
 }
 
 /// Eight hexadecimal digits of a WAL file's name.
 fn parse_timeline(digits: &str) -> Result<Timeline, ProbeError> {
-    u32::from_str_radix(digits, 16)
-        .map(Timeline)
-        .map_err(|_| unexpected("timeline", digits))
+    u32::from_str_radix(digits, 16).map(Timeline).map_err(|_| unexpected("timeline", digits))
 }
 
 /// A bigint of SQL that stands for an unsigned number.
 fn parse_identity(number: &str) -> Result<SystemIdentifier, ProbeError> {
-    let signed: i64 = number
-        .parse()
-        .map_err(|_| unexpected("system identifier", number))?;
+    let signed: i64 = number.parse().map_err(|_| unexpected("system identifier", number))?;
     Ok(SystemIdentifier(signed.cast_unsigned()))
 }
 
@@ -145,10 +130,7 @@ mod tests {
     fn the_timeline_is_hexadecimal() {
         assert_eq!(parse_timeline("00000001"), Ok(Timeline(1)));
         assert_eq!(parse_timeline("0000001A"), Ok(Timeline(26)));
-        assert!(matches!(
-            parse_timeline("0000001G"),
-            Err(ProbeError::Garbled(_))
-        ));
+        assert!(matches!(parse_timeline("0000001G"), Err(ProbeError::Garbled(_))));
     }
 
     #[test]

@@ -102,6 +102,11 @@ fn network(error: &io::Error, stage: Stage) -> Option<ProbeError> {
     })
 }
 
+/// Whether a write failed because the server has closed the connection.
+pub(super) fn is_end(error: &io::Error) -> bool {
+    matches!(number(error), Some(Number::CONNRESET | Number::PIPE))
+}
+
 fn number(error: &io::Error) -> Option<Number> {
     error.raw_os_error().map(Number::from_raw_os_error)
 }
@@ -116,11 +121,7 @@ pub(super) fn stream(error: &io::Error, stage: Stage) -> ProbeError {
     }
     if error.raw_os_error().is_none() {
         let at_end = error.kind() == io::ErrorKind::UnexpectedEof && error.get_ref().is_none();
-        return if at_end {
-            ProbeError::Closed(stage)
-        } else {
-            garbled(error)
-        };
+        return if at_end { ProbeError::Closed(stage) } else { garbled(error) };
     }
     network(error, stage).unwrap_or_else(|| own("talk to the server", error))
 }
@@ -190,9 +191,7 @@ pub(super) fn said_by_server(said: &DbError) -> ProbeError {
 pub(super) fn server_error(said: &DbError) -> Option<ServerError> {
     Some(ServerError {
         sqlstate: SqlState::new(said.code().code())?,
-        severity: said
-            .parsed_severity()
-            .map(|severity| severity.to_string().into()),
+        severity: said.parsed_severity().map(|severity| severity.to_string().into()),
         routine: said.routine().map(Into::into),
     })
 }
@@ -232,9 +231,7 @@ mod tests {
             (Number::AFNOSUPPORT, "family"),
         ];
         for (number, remedy) in table {
-            let ProbeError::Prober(text) = connecting(number) else {
-                panic!("{number:?}")
-            };
+            let ProbeError::Prober(text) = connecting(number) else { panic!("{number:?}") };
             let complete = text.contains("10.8.0.11:5432") && text.contains(remedy);
             assert!(complete, "{text}");
         }
@@ -243,11 +240,8 @@ mod tests {
     #[test]
     fn an_end_between_messages_is_not_garbage_and_a_message_without_an_end_is() {
         let stage = Stage::Login;
-        let at_end = [
-            Hangup::error(),
-            Number::CONNRESET.into(),
-            io::ErrorKind::UnexpectedEof.into(),
-        ];
+        let at_end =
+            [Hangup::error(), Number::CONNRESET.into(), io::ErrorKind::UnexpectedEof.into()];
         for error in at_end {
             assert_eq!(stream(&error, stage), ProbeError::Closed(stage));
         }
@@ -275,9 +269,7 @@ mod tests {
             pending().await
         };
         let failed = within::<()>(limit, Stage::Query, stalled).await;
-        let Err(ProbeError::Prober(text)) = failed else {
-            panic!("{failed:?}")
-        };
+        let Err(ProbeError::Prober(text)) = failed else { panic!("{failed:?}") };
         assert!(text.contains("stood still for 500ms"), "{text}");
     }
 }

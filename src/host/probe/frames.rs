@@ -70,10 +70,7 @@ pub(super) struct Frames {
 impl Frames {
     /// Frames that give back what was spent of the allowance with each ReadyForQuery.
     pub(super) fn new(allowance: Allowance) -> Self {
-        Self {
-            allowance,
-            ..Self::default()
-        }
+        Self { allowance, ..Self::default() }
     }
 
     /// Looks at bytes in the order in which they arrived.
@@ -139,10 +136,7 @@ mod tests {
     #[test]
     fn an_http_answer_is_refused_at_its_first_byte() {
         let mut frames = Frames::default();
-        assert_eq!(
-            frames.follow(b"HTTP/1.1 400 Bad Request\r\n"),
-            Err(Violation::Tag(b'H'))
-        );
+        assert_eq!(frames.follow(b"HTTP/1.1 400 Bad Request\r\n"), Err(Violation::Tag(b'H')));
     }
 
     #[test]
@@ -151,10 +145,7 @@ mod tests {
         for length in [0, 3, too_long, u32::MAX] {
             let mut message = vec![b'S'];
             message.extend(length.to_be_bytes());
-            assert_eq!(
-                Frames::default().follow(&message),
-                Err(Violation::Length(length))
-            );
+            assert_eq!(Frames::default().follow(&message), Err(Violation::Length(length)));
         }
     }
 

@@ -38,13 +38,7 @@ impl Outlet {
         reports: mpsc::Sender<Report>,
         dropped: Arc<AtomicU64>,
     ) -> Self {
-        Self {
-            probe,
-            address,
-            started,
-            reports,
-            dropped,
-        }
+        Self { probe, address, started, reports, dropped }
     }
 
     /// The present time.
@@ -67,17 +61,10 @@ impl Outlet {
 
     /// Reports what happens once, when there is room.
     pub(super) async fn tell(&self, at: Time, observation: Observation) -> Result<(), Unheard> {
-        self.reports
-            .send(self.report(at, observation))
-            .await
-            .map_err(|_| Unheard)
+        self.reports.send(self.report(at, observation)).await.map_err(|_| Unheard)
     }
 
     fn report(&self, at: Time, observation: Observation) -> Report {
-        Report {
-            probe: self.probe,
-            at,
-            observation,
-        }
+        Report { probe: self.probe, at, observation }
     }
 }

@@ -54,9 +54,7 @@ pub(super) fn read(path: &Path) -> Result<Password, String> {
 
 /// Judges the open file, so that nobody can exchange it in between.
 fn check_file(file: &File) -> Result<(), String> {
-    let meta = file
-        .metadata()
-        .map_err(|error| format!("cannot be examined: {error}"))?;
+    let meta = file.metadata().map_err(|error| format!("cannot be examined: {error}"))?;
     if meta.is_dir() {
         return Err("is a directory: name a file that holds only the password".into());
     }
@@ -75,9 +73,7 @@ fn check_file(file: &File) -> Result<(), String> {
 /// Strips one line end and judges what is left.
 fn check_content(mut bytes: Vec<u8>) -> Result<Password, String> {
     if u64::try_from(bytes.len()).is_ok_and(|length| length > LIMIT) {
-        return Err(format!(
-            "is longer than {LIMIT} bytes: it must hold only the password"
-        ));
+        return Err(format!("is longer than {LIMIT} bytes: it must hold only the password"));
     }
     if bytes.ends_with(b"\n") {
         bytes.pop();
@@ -147,12 +143,8 @@ mod tests {
     fn what_is_no_password_file_is_refused_by_name() {
         let directory = Directory::new();
         let long = vec![b'x'; 4097];
-        let table: [(&[u8], &str); 4] = [
-            (b"", "is empty"),
-            (b"\n", "is empty"),
-            (b"a\0b", "zero byte"),
-            (&long, "4096 bytes"),
-        ];
+        let table: [(&[u8], &str); 4] =
+            [(b"", "is empty"), (b"\n", "is empty"), (b"a\0b", "zero byte"), (&long, "4096 bytes")];
         for (content, expected) in table {
             let path = directory.file(content, 0o600);
             let said = check(&path).unwrap_err();

@@ -102,20 +102,13 @@ mod tests {
 
     #[test]
     fn servers_do_not_beat_at_once() {
-        let mut beats: Vec<Time> = (1..=200)
-            .map(|last| next_beat(Time::ZERO, PULSE, address(last)))
-            .collect();
+        let mut beats: Vec<Time> =
+            (1..=200).map(|last| next_beat(Time::ZERO, PULSE, address(last))).collect();
         beats.sort();
         beats.dedup();
         assert!(beats.len() > 190, "{} different beats of 200", beats.len());
-        let early = beats
-            .iter()
-            .filter(|beat| beat.since_start() < PULSE / 2)
-            .count();
-        assert!(
-            (60..140).contains(&early),
-            "{early} of 200 in the first half"
-        );
+        let early = beats.iter().filter(|beat| beat.since_start() < PULSE / 2).count();
+        assert!((60..140).contains(&early), "{early} of 200 in the first half");
     }
 
     #[test]

@@ -58,15 +58,7 @@ impl Session {
     ) -> Self {
         let reports_role = link.reported_role().is_some();
         let (granted, facts) = (opened.granted, opened.facts);
-        Self {
-            link,
-            settings,
-            granted,
-            facts,
-            reports_role,
-            outlet,
-            silent,
-        }
+        Self { link, settings, granted, facts, reports_role, outlet, silent }
     }
 
     /// Pulses until the server or `closing` (its message or its drop) ends it.
@@ -134,15 +126,7 @@ impl Session {
 
     /// One pulse, waited for as long as the session is kept; says in between that it is overdue.
     async fn watched_pulse(&mut self) -> Result<Facts, ProbeError> {
-        let Self {
-            link,
-            settings,
-            granted,
-            facts,
-            reports_role,
-            silent,
-            ..
-        } = self;
+        let Self { link, settings, granted, facts, reports_role, silent, .. } = self;
         let pulse = pulse(link, *granted, *facts, *reports_role);
         let watched = async {
             let mut pulse = std::pin::pin!(pulse);
@@ -167,10 +151,7 @@ async fn pulse(
 ) -> Result<Facts, ProbeError> {
     let (role, read_only) = if reports_role {
         link.sync().await?;
-        (
-            link.reported_role().unwrap_or(before.role),
-            link.reported_read_only(),
-        )
+        (link.reported_role().unwrap_or(before.role), link.reported_read_only())
     } else {
         facts::role(link).await?
     };
@@ -179,12 +160,7 @@ async fn pulse(
         (Role::Primary, Role::Primary) => before.timeline,
         (Role::Standby, Role::Primary) => facts::timeline(link, granted).await?,
     };
-    Ok(Facts {
-        role,
-        read_only,
-        timeline,
-        ..before
-    })
+    Ok(Facts { role, read_only, timeline, ..before })
 }
 
 /// What the end of a session says to the engine; `None`: nothing that silence does not say by itself.

@@ -29,7 +29,7 @@ const LINGER: Duration = Duration::from_secs(3);
 /// A connected socket.
 ///
 /// However it is dropped, it ends with a FIN and is read to its end: an RST would make PostgreSQL write a line
-/// into its log.
+/// into its log. (Under TLS so would a FIN without TLS's own end before it: whoever can, closes in good order.)
 pub(super) struct Socket {
     /// Always there until the drop.
     tcp: Option<TcpStream>,
@@ -44,14 +44,9 @@ impl Socket {
         allowance: Allowance,
     ) -> Result<Self, ProbeError> {
         let socket = open(address, source)?;
-        let tcp = socket
-            .connect(address)
-            .await
-            .map_err(|error| failure::connect(&error, address))?;
-        Ok(Self {
-            tcp: Some(tcp),
-            allowance,
-        })
+        let tcp =
+            socket.connect(address).await.map_err(|error| failure::connect(&error, address))?;
+        Ok(Self { tcp: Some(tcp), allowance })
     }
 
     /// The address that the server sees, if nothing on the way translates it.
@@ -60,10 +55,7 @@ impl Socket {
     }
 
     fn tcp(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        self.tcp
-            .as_mut()
-            .map(Pin::new)
-            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.tcp.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
@@ -78,9 +70,7 @@ fn open(address: SocketAddr, source: Option<IpAddr>) -> Result<TcpSocket, ProbeE
     set_options(&socket).map_err(|error| own("set the options of a socket", &error))?;
     if let Some(source) = source {
         // Else every port of a connection that has just ended is taken for all servers, not only for its own.
-        socket
-            .set_reuseaddr(true)
-            .map_err(|error| own("set the options of a socket", &error))?;
+        socket.set_reuseaddr(true).map_err(|error| own("set the options of a socket", &error))?;
         socket
             .bind(SocketAddr::new(source, 0))
             .map_err(|error| own(&format!("bind to source {source}"), &error))?;
@@ -121,7 +111,14 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.tcp()?.poll_write(cx, buf)
+        let polled = self.tcp()?.poll_write(cx, buf);
+        if let Poll::Ready(Err(error)) = &polled
+            && failure::is_end(error)
+        {
+            // The reader finds the end by itself, and before it what the server said last.
+            return Poll::Ready(Ok(buf.len()));
+        }
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

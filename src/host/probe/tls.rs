@@ -75,9 +75,7 @@ impl Tls {
             // One byte and no more: what follows belongs to TLS.
             socket.read_u8().await
         };
-        let answer = asked
-            .await
-            .map_err(|error| failure::stream(&error, Stage::Login))?;
+        let answer = asked.await.map_err(|error| failure::stream(&error, Stage::Login))?;
         match (answer, mode) {
             (b'S', _) => (),
             (b'N', SslMode::Disable | SslMode::Prefer) => return Ok(Transport::Plain(socket)),
@@ -108,9 +106,7 @@ const NO_TLS: &str = "sslmode is require, but the server offers no TLS: set ssl 
 
 /// What a failed handshake says: about the network, or about two sides that do not understand each other.
 fn handshake_failed(error: &io::Error) -> ProbeError {
-    let about_tls = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let about_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match about_tls {
         None if error.kind() == io::ErrorKind::UnexpectedEof => ProbeError::Closed(Stage::Login),
         None => failure::stream(error, Stage::Login),
@@ -171,8 +167,5 @@ impl ServerCertVerifier for AnyCertificate {
 
 /// The certificate's SubjectPublicKeyInfo, in DER.
 fn public_key(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, x509_cert::der::Error> {
-    Certificate::from_der(certificate)?
-        .tbs_certificate
-        .subject_public_key_info
-        .to_der()
+    Certificate::from_der(certificate)?.tbs_certificate.subject_public_key_info.to_der()
 }

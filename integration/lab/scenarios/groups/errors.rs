@@ -105,7 +105,7 @@ fn passwords(lab: &mut Lab) -> Result<()> {
     pgvs.write(&text::orders().replace("user = \"pgvs\"", &line))?;
     let (tap, before) = (Tap::start()?, kernel::by_proc()?);
     let check = |what: &str, words: &[&str]| refused(lab, what, pgvs.run_to_end()?, words);
-    check("no password file", &["secret", "No such file"])?;
+    check("no password file", &["secret", "no such file"])?;
     fs::write(&secret, "lab-secret\n")?;
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o644))?;
     check("a world-readable password file", &["secret", "0600"])?;
@@ -122,6 +122,8 @@ fn state_file(lab: &mut Lab) -> Result<()> {
     let two = config() + &text::service("more", net::vip(1), "any");
     let mut pgvs = lab.daemon(&two)?;
     pgvs.start()?;
+    // Ready means that the kernel has it.
+    ensure!(kernel::by_proc()?.0.len() == 3, "ready, and the table is\n{}", kernel::by_proc()?);
     pgvs.stop()?;
     let files = files_in(&pgvs.path("state"))?;
     ensure!(files.len() == 1, "one state file expected, not {files:?}");

@@ -213,12 +213,6 @@ impl World {
         self.now = end;
     }
 
-    /// The process stands still for so long, and then goes on.
-    pub(super) fn stalls(&mut self, millis: u64) {
-        self.now = self.now.after(Duration::from_millis(millis));
-        self.step(Event::Tick);
-    }
-
     /// One event, and whatever follows from it at the same moment.
     pub(super) fn step(&mut self, event: Event) {
         let mut events = vec![event];

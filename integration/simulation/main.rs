@@ -13,7 +13,9 @@
 )]
 
 mod cluster;
+mod cost;
 mod daemon;
+mod difference;
 mod faults;
 mod heard;
 mod intruder;

@@ -87,7 +87,7 @@ impl World {
         let is_odd = |pool: &Pool| match self.primaries(pool) {
             0 => false,
             1 => self.writers(pool).is_empty(),
-            _ => true,
+            _ => !self.has_writer_service(pool),
         };
         if self.config.pools.iter().any(is_odd) {
             return;
@@ -163,6 +163,12 @@ impl World {
             answers.push(self.expected(service, pool, None));
         }
         (!answers.contains(&weights)).then(|| format!("has {weights:?}, not {answers:?}"))
+    }
+
+    /// Whether a service says who the writer was.
+    fn has_writer_service(&self, pool: &Pool) -> bool {
+        let mut services = self.config.services.iter().filter(|it| it.pool == pool.name);
+        services.any(|it| it.target == Target::Primary && !self.kernel.usable(it.key).is_empty())
     }
 
     fn primaries(&self, pool: &Pool) -> usize {

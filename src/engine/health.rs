@@ -161,7 +161,6 @@ impl Health {
     /// Lets silence count from `now` at the earliest: nobody is to blame for time in which we did not listen.
     pub fn forgive(&mut self, now: Time) {
         self.last_answer = self.last_answer.max(now);
-        self.last_pulse = self.last_pulse.max(now);
     }
 
     /// Whether the probe is to hang up now: a server that shuts down waits for its sessions.

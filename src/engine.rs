@@ -16,5 +16,7 @@ pub mod plan;
 pub mod policy;
 mod reconcile;
 pub mod status;
+#[cfg(test)]
+mod story;
 pub mod table;
 mod want;

@@ -82,6 +82,7 @@ impl Cluster {
         let own = format!(
             "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = ''\nfsync = off\n\
              shared_buffers = 16MB\nmax_connections = 20\nlogging_collector = off\n\
+             log_line_prefix = '%m [%p] %q%a '\n\
              lc_messages = 'C'\ndynamic_shared_memory_type = mmap\n{settings}\n"
         );
         fs::write(self.data().join("postgresql.conf"), own).unwrap();

@@ -4,13 +4,13 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use pgvs::config::{PostgresProbe, SslMode};
-use pgvs::engine::evidence::{Observation, ProbeError, Stage};
+use pgvs::engine::evidence::{ProbeError, Stage};
 use tokio::time::sleep;
 
 use crate::fake::{Conn, Fake, message};
 use crate::watch::{Watch, admitted, ended, own_problem, said, settings};
 
-/// What a probe first says about a server that plays `script`.
+/// What a probe says about a server that plays `script`.
 async fn verdict<F>(
     settings: PostgresProbe,
     script: impl Fn(Conn, usize) -> F + Send + 'static,
@@ -20,10 +20,20 @@ where
 {
     let fake = Fake::new(script).await;
     let mut watch = Watch::start(fake.address, settings);
-    match watch.next().await {
-        Observation::NotAdmitted(error) => error,
-        other => panic!("{other:?}"),
-    }
+    watch.refusal().await
+}
+
+/// In which stage a probe of such a server runs into a deadline.
+async fn deadline<F>(
+    settings: PostgresProbe,
+    script: impl Fn(Conn, usize) -> F + Send + 'static,
+) -> Stage
+where
+    F: Future<Output = Option<()>> + Send + 'static,
+{
+    let fake = Fake::new(script).await;
+    let mut watch = Watch::start(fake.address, settings);
+    watch.timed_out().await.0
 }
 
 fn garbled(error: &ProbeError) -> String {
@@ -48,17 +58,17 @@ async fn nothing_listens() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_says_nothing_runs_into_the_deadline() {
     for mode in [SslMode::Disable, SslMode::Prefer, SslMode::Require] {
-        let error = verdict(tls(mode), |mut conn, _| async move {
+        let error = deadline(tls(mode), |mut conn, _| async move {
             conn.untagged().await?;
             conn.closed_by_fin().await.then_some(())
         });
-        assert_eq!(error.await, ProbeError::TimedOut(Stage::Login), "{mode:?}");
+        assert_eq!(error.await, Stage::Login, "{mode:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_trickles_runs_into_the_deadline() {
-    let error = verdict(settings(), |mut conn, _| async move {
+    let error = deadline(settings(), |mut conn, _| async move {
         conn.untagged().await?;
         conn.say(b'R', &[0; 4]).await?;
         for byte in message(b'S', b"a\0b\0").into_iter().cycle() {
@@ -67,7 +77,7 @@ async fn a_server_that_trickles_runs_into_the_deadline() {
         }
         None
     });
-    assert_eq!(error.await, ProbeError::TimedOut(Stage::Login));
+    assert_eq!(error.await, Stage::Login);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,11 +249,11 @@ async fn a_postmaster_that_cannot_fork_has_said_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_without_an_answer_behind_it_is_no_admission() {
     // As a pooler does whose server is gone: it lets in from memory.
-    let error = verdict(settings(), |mut conn, _| async move {
+    let error = deadline(settings(), |mut conn, _| async move {
         conn.log_in(&[("in_hot_standby", "off")]).await?;
         conn.closed_by_fin().await.then_some(())
     });
-    assert_eq!(error.await, ProbeError::TimedOut(Stage::Query));
+    assert_eq!(error.await, Stage::Query);
 
     let error = verdict(settings(), |mut conn, _| async move {
         conn.log_in(&[("in_hot_standby", "off")]).await?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use pgvs::config::{PostgresProbe, SslMode};
-use pgvs::engine::evidence::{Evidence, Observation, of};
+use pgvs::engine::evidence::{Evidence, of};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -66,9 +66,7 @@ async fn a_password_file_that_cannot_be_used_is_named_with_the_remedy() {
     ];
     for (settings, expected) in table {
         let mut watch = Watch::start(server.address(), settings);
-        let Observation::NotAdmitted(error) = watch.next().await else {
-            panic!("{expected}: admitted")
-        };
+        let error = watch.refusal().await;
         assert_eq!(of(&error), Evidence::Blind);
         let text = own_problem(&error);
         assert!(text.contains(expected), "{text}");

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pgvs::config::PostgresProbe;
-use pgvs::engine::evidence::{Observation, ProbeError, Stage};
+use pgvs::engine::evidence::{Observation, Stage};
 use pgvs::model::postgres::{Role, SystemIdentifier, Timeline};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use crate::cluster::PATIENCE;
 use crate::fake::Fake;
-use crate::watch::{Watch, admitted, ended, facts, refused, role, settings};
+use crate::watch::{Watch, admitted, ended, facts, role, settings};
 
 /// The settings of a probe that does nothing by itself after its first connection for a long time.
 fn lazy() -> PostgresProbe {
@@ -84,7 +84,7 @@ async fn an_abandoned_login_ends_with_a_fin_however_late_the_server_answers() {
     })
     .await;
     let mut watch = Watch::start(fake.address, settings());
-    assert_eq!(watch.refusal().await, ProbeError::TimedOut(Stage::Login));
+    assert_eq!(watch.timed_out().await.0, Stage::Login);
     assert!(timeout(PATIENCE, hears.recv()).await.unwrap().unwrap());
 }
 
@@ -128,8 +128,7 @@ async fn a_silent_session_is_replaced_as_soon_as_a_connection_is_admitted() {
     .await;
     let mut watch = Watch::start(fake.address, lazy());
     watch.pulse().await;
-    let (error, _) = watch.until("refusal", refused).await;
-    assert_eq!(error, ProbeError::TimedOut(Stage::Login));
+    assert_eq!(watch.timed_out().await.0, Stage::Login);
     let (_, before) = watch.until("admission", admitted).await;
     assert_eq!(before.iter().filter_map(ended).count(), 0, "silence is no word");
     assert_eq!(before.iter().filter_map(facts).count(), 0, "nobody answered");
@@ -155,4 +154,23 @@ async fn a_session_that_ends_is_followed_by_a_connection_at_once() {
     assert_eq!(word, None);
     assert_eq!(watch.next().await, Observation::Admitted);
     assert!(facts(&watch.next().await).is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_word_is_heard_from_a_server_that_closes_on_an_unread_question() {
+    let fake = Fake::new(|mut conn, _| async move {
+        conn.log_in(&[("in_hot_standby", "off")]).await?;
+        let quiet = timeout(Duration::from_millis(120), conn.serve(|| true)).await;
+        assert!(quiet.is_err());
+        // As the kernel does for a server that closes with something unread.
+        conn.0.set_zero_linger().unwrap();
+        conn.error(b'E', "FATAL", "57P01").await
+    })
+    .await;
+    let settings = PostgresProbe { pulse: Duration::from_millis(5), ..lazy() };
+    let mut watch = Watch::start(fake.address, settings);
+    for _ in 0..30 {
+        let (word, _) = watch.until("end of the session", ended).await;
+        assert_eq!(word, Some(("FATAL".into(), "57P01".into())));
+    }
 }

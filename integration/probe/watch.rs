@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pgvs::config::{PostgresProbe, SslMode};
-use pgvs::engine::evidence::{Observation, ProbeError, ProbeId};
+use pgvs::engine::evidence::{Observation, ProbeError, ProbeId, Stage};
 use pgvs::host::probe::{Probe, ProbeSpec, Prober, Report};
 use pgvs::model::postgres::{Facts, Role};
 use tokio::sync::mpsc;
@@ -107,9 +107,22 @@ impl Watch {
         self.pulse().await;
     }
 
-    /// Waits for a connection that is not admitted, and says why.
+    /// Waits for a connection that is not admitted for a reason, not for the slowness of this machine.
     pub(crate) async fn refusal(&mut self) -> ProbeError {
-        self.until("refusal", refused).await.0
+        let reason = |seen: &Observation| {
+            refused(seen)
+                .filter(|error| !matches!(error, ProbeError::TimedOut(_)) && !is_late(error))
+        };
+        self.until("refusal", reason).await.0
+    }
+
+    /// Waits for a connection that runs into a deadline.
+    pub(crate) async fn timed_out(&mut self) -> (Stage, Vec<Observation>) {
+        let timed_out = |seen: &Observation| match seen {
+            Observation::NotAdmitted(ProbeError::TimedOut(stage)) => Some(*stage),
+            _ => None,
+        };
+        self.until("deadline", timed_out).await
     }
 
     /// The latest reports, the same ones counted, for a message.
@@ -125,6 +138,11 @@ impl Watch {
         let skipped = lines.len().saturating_sub(20);
         lines.into_iter().skip(skipped).map(|(line, count)| format!("{count} x {line}")).collect()
     }
+}
+
+/// Whether this machine was too busy for the probe to judge.
+pub(crate) fn is_late(error: &ProbeError) -> bool {
+    matches!(error, ProbeError::Prober(text) if text.contains("stood still"))
 }
 
 /// A pulse's facts.

@@ -30,6 +30,8 @@ pub(crate) enum Obstacle {
     Descriptors,
     /// 53100: refuses for a reason of its own.
     DiskFull,
+    /// Something there hangs up on new connections.
+    HangsUp,
     /// The postmaster hangs; sessions go on.
     PostmasterHangs,
 }

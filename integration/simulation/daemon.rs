@@ -8,6 +8,7 @@ use pgvs::config::Config;
 use pgvs::engine::controller::Controller;
 use pgvs::engine::event::{Action, Event, Transition};
 use pgvs::engine::evidence::{Observation, ProbeId};
+use pgvs::engine::health::Condition;
 use pgvs::engine::memory::{Memory, Pause};
 use pgvs::model::service::ServiceKey;
 use pgvs::time::Time;
@@ -27,6 +28,8 @@ pub(crate) struct Daemon {
     pub(crate) steps: u64,
     queue: VecDeque<Event>,
     pub(crate) stall: Option<Stall>,
+    /// When it went on after a long stall.
+    went_on: Option<At>,
     pub(crate) probers: BTreeMap<ProbeId, Prober>,
     pub(crate) last_report: BTreeMap<ProbeId, At>,
     pub(crate) job: Option<Job>,
@@ -108,6 +111,7 @@ impl World {
             steps: 0,
             queue: VecDeque::new(),
             stall: None,
+            went_on: None,
             probers: BTreeMap::new(),
             last_report: BTreeMap::new(),
             job: None,
@@ -169,6 +173,7 @@ impl World {
             let earlier = daemon.stall.map_or(0, |stall| stall.until);
             let until = earlier.max(self.now + time);
             daemon.stall = Some(Stall { until, is_whole });
+            daemon.went_on = (time > SECOND).then_some(until);
             self.note(format!("stall of {} ms, whole: {is_whole}", time / MS));
             self.watch_disturbed(until);
             self.after(time, What::GoOn(life));
@@ -270,6 +275,17 @@ impl World {
                 if let Transition::Late(by) = transition {
                     self.watch_late(by);
                 }
+                if let Transition::Condition {
+                    from: Condition::Up,
+                    to: Condition::Suspect | Condition::Lost,
+                    ..
+                } = &transition
+                {
+                    self.watch_blame();
+                }
+                if let Transition::Writer { pool, timeline: Some(timeline), .. } = &transition {
+                    self.watch.ears.newest.insert(pool.clone(), *timeline);
+                }
                 self.note(format!("says: {transition}"));
             }
             Action::Settled => {
@@ -281,6 +297,14 @@ impl World {
                 self.watch_stopped();
                 self.daemon = None;
             }
+        }
+    }
+
+    /// Nobody is to blame for time in which the daemon stood still.
+    fn watch_blame(&self) {
+        let went_on = self.daemon.as_ref().and_then(|daemon| daemon.went_on);
+        if went_on.is_some_and(|at| self.now >= at && self.now < at + 140 * MS) {
+            self.fail("a server is blamed for silence while the daemon stood still");
         }
     }
 

@@ -147,7 +147,9 @@ impl World {
             }
         }
         let stage = self.servers[server].stage;
-        self.note(format!("{address}: {stage:?}"));
+        if stage != Stage::Closing(true) {
+            self.note(format!("{address}: {stage:?}"));
+        }
     }
 
     /// Starts a server: as what it was, as a standby of the newest primary, or as a clone of another cluster.
@@ -203,8 +205,10 @@ impl World {
     }
 
     fn obstruct(&mut self, server: usize) {
-        use Obstacle::{Descriptors, DiskFull, Full, PostmasterHangs, RoleLimit, WrongPassword};
-        let all = [Full, RoleLimit, WrongPassword, Descriptors, DiskFull, PostmasterHangs, Full];
+        use Obstacle::{
+            Descriptors, DiskFull, Full, HangsUp, PostmasterHangs, RoleLimit, WrongPassword,
+        };
+        let all = [Full, RoleLimit, WrongPassword, Descriptors, DiskFull, PostmasterHangs, HangsUp];
         let obstacle = setup::pick(&mut self.rng, &all);
         self.servers[server].obstacle = obstacle;
         let address = self.servers[server].address;
@@ -237,6 +241,7 @@ impl World {
     /// The director's own network breaks.
     pub(crate) fn cut_all(&mut self, wait: At) {
         self.note(format!("the director is cut off for {} ms", wait / MS));
+        self.watch_cut_off();
         for server in 0..self.servers.len() {
             self.servers[server].is_reachable = false;
             self.after(wait, What::Relief(Relief::Network(server)));

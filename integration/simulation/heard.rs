@@ -7,7 +7,7 @@ use std::time::Duration;
 use pgvs::config::{Config, Pool, PostgresProbe, Probe, Target};
 use pgvs::engine::evidence::{Evidence, Observation, of};
 use pgvs::model::destination::DestinationKey;
-use pgvs::model::postgres::{Facts, Role};
+use pgvs::model::postgres::{Facts, Role, Timeline};
 use pgvs::model::service::ServiceKey;
 use pgvs::model::table::Table;
 use pgvs::time::Time;
@@ -17,6 +17,9 @@ use crate::world::World;
 /// Silence shorter than this is soft evidence, whatever the probe's settings.
 const LOST_AFTER: Duration = Duration::from_millis(1500);
 
+/// So long a server that comes up needs at most until it counts: three pulses, and a request of the kernel.
+const RISE: Duration = Duration::from_millis(700);
+
 /// What a daemon has heard in its life.
 #[derive(Default)]
 pub(crate) struct Ears {
@@ -25,7 +28,9 @@ pub(crate) struct Ears {
     told: BTreeMap<SocketAddr, Observation>,
     /// The table as it was first read.
     pub(crate) adopted: Option<Table>,
-    /// Since when every server that answered has been silent, if that began within one pulse.
+    /// The newest timeline on which the engine said that a pool's writer is.
+    pub(crate) newest: BTreeMap<Box<str>, Timeline>,
+    /// Since when every server that answered has been cut off, if all were at once.
     pub(crate) all_silent_since: Option<Time>,
 }
 
@@ -36,8 +41,12 @@ pub(crate) type Asked = (SocketAddr, PostgresProbe);
 struct Heard {
     facts: Option<Facts>,
     last_answer: Time,
+    /// Since when it has said this without a break.
+    since: Time,
     /// Hard evidence against it since it last told its role.
     is_condemned: bool,
+    /// It is shutting down or starting: only a fresh connection that is admitted says otherwise.
+    is_closed: bool,
 }
 
 impl Ears {
@@ -62,18 +71,24 @@ impl Ears {
         let heard = self.heard.entry((address, settings.clone())).or_insert(Heard {
             facts: None,
             last_answer: Time::ZERO,
+            since: at,
             is_condemned: false,
+            is_closed: false,
         });
         let mut is_answer = true;
         match observation {
             Observation::Pulse(facts) => {
+                if heard.is_condemned || heard.facts.map(|old| old.role) != Some(facts.role) {
+                    heard.since = at;
+                }
                 heard.facts = Some(*facts);
-                heard.is_condemned = false;
+                heard.is_condemned = heard.is_closed;
             }
-            Observation::Admitted => (),
+            Observation::Admitted => heard.is_closed = false,
             Observation::SessionEnded(word) => is_answer = word.is_some(),
             Observation::NotAdmitted(error) => match of(error) {
-                Evidence::Gone | Evidence::NotNow => heard.is_condemned = true,
+                Evidence::Gone => heard.is_condemned = true,
+                Evidence::NotNow => (heard.is_condemned, heard.is_closed) = (true, true),
                 Evidence::Silence | Evidence::Blind => is_answer = false,
                 Evidence::Full
                 | Evidence::Refusing(_)
@@ -111,6 +126,27 @@ impl Ears {
 }
 
 impl World {
+    /// All servers are cut off at this moment: whoever answered until now must not lose anything by it for a while,
+    /// unless something else happens.
+    pub(crate) fn watch_cut_off(&mut self) {
+        let now = self.daemon_time();
+        let Some(daemon) = &self.daemon else { return };
+        let answered = |at: Time| now.since(at) < Duration::from_millis(110);
+        let probers = daemon.probers.values();
+        let asked: Vec<Asked> = probers.map(|it| (it.address, (*it.settings).clone())).collect();
+        let all = asked.iter().all(|asked| {
+            self.watch.ears.heard.get(asked).is_some_and(|heard| {
+                !heard.is_condemned && heard.facts.is_some() && answered(heard.last_answer)
+            })
+        });
+        let is_calm =
+            daemon.is_settled && daemon.stall.is_none() && self.now >= self.watch.disturbed_until;
+        if all && asked.len() > 1 && is_calm && !self.troubles.is_kernel_troubled(self.now) {
+            self.note("everything must stay as it is for a while".into());
+            self.watch.ears.all_silent_since = Some(now);
+        }
+    }
+
     fn pool_of(&self, key: ServiceKey) -> Option<(Target, &Pool, &PostgresProbe)> {
         let service = self.in_force(key)?;
         let pool = self.daemon.as_ref()?.config.pool(&service.pool)?;
@@ -144,7 +180,7 @@ impl World {
             && now < since.after(daemon.config.director.freeze_timeout)
             && !fallen.is_empty()
         {
-            self.fail(&format!("{key} loses {fallen:?} while all are silent"));
+            self.fail(&format!("{key} loses {fallen:?} while all are silent at once"));
         }
         if fallen.is_empty() || !new.is_empty() || self.now < self.watch.disturbed_until {
             return;
@@ -161,7 +197,10 @@ impl World {
             let Some(member) = pool.servers.iter().find(|server| server.address == to.0) else {
                 continue;
             };
-            let fits = match said(to.0).map(|word| (target, word.role)) {
+            // One that comes up may still fall by what was heard before.
+            let asked = (to.0, settings.clone());
+            let is_long = ears.heard.get(&asked).is_some_and(|it| now.since(it.since) > RISE);
+            let fits = match said(to.0).filter(|_| is_long).map(|word| (target, word.role)) {
                 Some((Target::Primary, Role::Primary) | (Target::Any, _)) => true,
                 Some((Target::Standby | Target::PreferStandby, Role::Standby)) => true,
                 Some((Target::PreferStandby, Role::Primary)) => standbys == 0,
@@ -203,7 +242,8 @@ impl World {
             let own = ears.last_word(&asked).unwrap();
             let rival = pool.servers.iter().find(|server| {
                 let asked = (server.address, settings.clone());
-                ears.standing_word(&asked, now).is_some_and(|word| {
+                let is_long = ears.heard.get(&asked).is_some_and(|it| now.since(it.since) > RISE);
+                ears.standing_word(&asked, now).filter(|_| is_long).is_some_and(|word| {
                     word.role == Role::Primary
                         && word.system_identifier == own.system_identifier
                         && word.timeline > own.timeline

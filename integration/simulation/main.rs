@@ -13,7 +13,9 @@
 )]
 
 mod cluster;
+mod cost;
 mod daemon;
+mod difference;
 mod faults;
 mod heard;
 mod intruder;
@@ -31,7 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use world::{MS, SECOND, What, World};
 
 /// Seeds that a plain `cargo test` runs, and the faults of each.
-const SEEDS: u64 = 24;
+const SEEDS: u64 = 64;
 const STEPS: u64 = 40;
 
 fn setting(name: &str) -> Option<u64> {

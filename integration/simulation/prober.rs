@@ -195,6 +195,7 @@ impl World {
             Obstacle::Full => fatal("53300", Some("InitProcess")),
             Obstacle::RoleLimit => fatal("53300", Some("InitializeSessionUserId")),
             Obstacle::WrongPassword => fatal("28P01", Some("auth_failed")),
+            Obstacle::HangsUp => Err(ProbeError::Closed(AttemptStage::Login)),
             Obstacle::DiskFull => fatal("53100", None),
             Obstacle::None | Obstacle::Descriptors => Ok(()),
         })

@@ -81,16 +81,6 @@ pub(crate) fn config(pools: Vec<Pool>, services: Vec<VirtualService>) -> Config 
     }
 }
 
-/// The smallest useful one: a primary with two standbys, an address for writes and one for reads.
-pub(crate) fn orders() -> Config {
-    let servers = (1..=3).map(|number| server(0, number, 100)).collect();
-    let probe = Probe::Postgres(Arc::new(probe(100)));
-    let pool = Pool { name: "orders".into(), probe, servers };
-    let services =
-        vec![service(1, "orders", Target::Primary), service(2, "orders", Target::PreferStandby)];
-    config(vec![pool], services)
-}
-
 const TARGETS: [Target; 4] = [Target::Primary, Target::Standby, Target::PreferStandby, Target::Any];
 
 /// A configuration of one to three pools.

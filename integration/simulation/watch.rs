@@ -201,7 +201,14 @@ impl World {
             if self.others_wrote_since(key, self.now.saturating_sub(2 * SECOND)) > 0 {
                 continue;
             }
-            if self.in_force(key).is_some_and(|it| it.target != Target::Primary) {
+            let is_writer = self.in_force(key).is_some_and(|it| it.target == Target::Primary);
+            let falls = old.iter().any(|to| !new.contains(to));
+            if is_writer && falls && new.iter().any(|to| !old.contains(to)) {
+                self.fail(&format!(
+                    "a writer's fall and another one's rise in one transaction: {key}"
+                ));
+            }
+            if !is_writer && self.in_force(key).is_some() {
                 self.watch.floors.insert(key, old.len().min(new.len()));
             }
             self.judge_fall(key, &old, &new);
@@ -222,7 +229,7 @@ impl World {
         Before {
             usable: self.kernel.usable(key),
             sessions: sessions.unwrap_or_default(),
-            unflushed: unflushed && !is_old,
+            unflushed: unflushed && !is_old && !self.troubles.is_kernel_flaky,
         }
     }
 

@@ -3,8 +3,10 @@
 //! Pure. Syntax and unknown keys are settled before; what the kernel alone can know is left to the kernel.
 
 mod address;
+mod choices;
 mod director;
 mod pool;
+mod postgres;
 mod service;
 mod value;
 

@@ -278,3 +278,90 @@ impl<'de> Deserializer<'de> for Asking<'_> {
         unit unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::config::sources::check_text;
+
+    const EXAMPLE: &str = include_str!("../../config/pgvs.toml");
+
+    /// The example with the keys in its comments made real, and the table that each key stands in.
+    fn uncommented() -> String {
+        let is_key = |line: &str| {
+            let key = line.split(" = ").next().unwrap_or_default();
+            line.contains(" = ")
+                && !key.is_empty()
+                && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        };
+        let lines = EXAMPLE.lines().map(|line| match line.strip_prefix("# ") {
+            Some(rest) if is_key(rest) => rest,
+            _ => line,
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn every_accepted_key_stands_in_the_example_in_every_table_that_takes_it() {
+        let text = uncommented();
+        let mut table = "the top level".to_owned();
+        let mut seen: BTreeSet<(String, String)> = BTreeSet::new();
+        for line in text.lines() {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if line.starts_with('[') {
+                table = line.to_owned();
+            } else if let Some((key, _)) = line.split_once(" = ") {
+                seen.insert((table.clone(), key.to_owned()));
+            }
+        }
+        // Keys of one pool or service that are shown where they are a default.
+        let shown_as_default =
+            [("[pool.postgres]", "[defaults.postgres]"), ("[[service]]", "[defaults.service]")];
+        let headers: BTreeSet<&str> =
+            text.lines().filter_map(|line| line.split(&['#', ' '][..]).next()).collect();
+        for (table, keys) in tables() {
+            for key in keys {
+                let stands = |table: &str| seen.contains(&(table.to_owned(), (*key).to_owned()));
+                let by_default =
+                    shown_as_default.iter().any(|(own, default)| *own == table && stands(default));
+                let is_table = tables().iter().any(|(table, _)| {
+                    let name = table.trim_matches(['[', ']']).rsplit('.').next();
+                    name == Some(*key) && headers.contains(table)
+                });
+                let is_parent = *key == "defaults";
+                assert!(
+                    stands(table) || by_default || is_table || is_parent,
+                    "{key} of {table} is not in the example"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_example_shows_the_defaults_as_they_are() {
+        let (head, rest) = EXAMPLE.split_once("[director]").expect("a director");
+        let (_, tables) = rest.split_once("\n[[pool]]").expect("a pool");
+        let bare = format!("{head}\n[[pool]]{tables}");
+        let bare =
+            bare.replace("\nweight = 100 ", "\n# ").replace("\nprobe = \"postgres\" ", "\n# ");
+        let with = check_text("pgvs.toml", EXAMPLE).expect("the example is valid");
+        let without =
+            check_text("pgvs.toml", &bare).expect("the example without its defaults is valid");
+        assert_eq!(with.config, without.config);
+        assert_eq!(with.findings.all, []);
+    }
+
+    #[test]
+    fn the_keys_in_the_examples_comments_are_accepted_too() {
+        let text = uncommented();
+        assert!(
+            text.contains("\nsource = ")
+                && text.contains("\ntarget = \"any\"")
+                && text.contains("\ninclude = ")
+        );
+        let checked = check_text("pgvs.toml", &text).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(checked.findings.all, []);
+    }
+}

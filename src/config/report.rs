@@ -66,10 +66,12 @@ pub(super) struct Report {
     seen: BTreeSet<(Option<Place>, String)>,
     errors: usize,
     warnings: usize,
+    refusals: usize,
 }
 
 impl Report {
     pub(super) fn error(&mut self, draft: Draft) {
+        self.refusals = self.refusals.saturating_add(1);
         if self.is_new(&draft) {
             self.errors = self.errors.saturating_add(1);
             if self.errors <= SHOWN {
@@ -89,6 +91,11 @@ impl Report {
 
     pub(super) const fn errors(&self) -> usize {
         self.errors
+    }
+
+    /// How often something was refused, repetitions included: unchanged means that all went well in between.
+    pub(super) const fn refusals(&self) -> usize {
+        self.refusals
     }
 
     /// Whether another error would only be counted: no need to look for suggestions.

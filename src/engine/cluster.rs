@@ -14,6 +14,8 @@ pub struct Cluster {
     pub timeline: Option<Timeline>,
     /// The identity of the last writer.
     identity: Option<SystemIdentifier>,
+    /// Whether the last writer was still the writer at the last decision.
+    is_seated: bool,
 }
 
 /// How a server stands to the writer's place.
@@ -25,6 +27,8 @@ pub enum Standing {
     Member,
     /// It says that it is a primary, and another one is the writer.
     OtherWriter,
+    /// It says that it is a primary, on an older timeline than the last writer's: what was written since is not there.
+    Outdated,
     /// It belongs to another cluster.
     Foreign,
 }
@@ -55,12 +59,16 @@ impl Cluster {
     /// Decides who is the writer among `verdicts`, and remembers it.
     pub fn decide(&mut self, verdicts: &[Verdict]) -> View {
         let identity = self.identity(verdicts);
+        // Whoever takes over from a writer has its timeline or a newer one; what it does not tell is let pass.
+        let seen = self.timeline.filter(|_| self.identity == identity);
+        let is_outdated = |timeline: Timeline| timeline != UNTOLD && Some(timeline) < seen;
         let claims = || {
             verdicts
                 .iter()
                 .enumerate()
                 .filter(|(_, verdict)| is_of(verdict, identity))
                 .filter_map(|(place, verdict)| Some((place, claim(verdict)?)))
+                .filter(|&(_, timeline)| !is_outdated(timeline))
         };
         // The highest timeline wins: a promotion raises it before the new primary takes writes. On equal
         // timelines the incumbent stays; without one the first in the pool's order.
@@ -68,11 +76,18 @@ impl Cluster {
             .max_by_key(|&(place, timeline)| {
                 (timeline, self.incumbent == Some(place), std::cmp::Reverse(place))
             })
+            // One that is on its way up on a newer timeline will be the writer in a moment: nobody else begins.
+            .filter(|&(place, timeline)| {
+                let is_seated = self.is_seated && self.incumbent == Some(place);
+                let own = || verdicts.iter().filter(|verdict| is_of(verdict, identity));
+                is_seated || !own().filter_map(told).any(|other| other > timeline)
+            })
             .map(|(place, _)| place);
+        self.is_seated = writer.is_some();
         if let Some(place) = writer {
             let facts = verdicts.get(place).and_then(|verdict| verdict.facts);
             self.incumbent = Some(place);
-            self.timeline = facts.and_then(|facts| facts.timeline).or(self.timeline);
+            self.timeline = facts.and_then(|facts| facts.timeline).or(seen);
             self.identity = facts.and_then(|facts| facts.system_identifier).or(identity);
         }
         let standings = verdicts
@@ -83,6 +98,8 @@ impl Cluster {
                     Standing::Foreign
                 } else if writer == Some(place) {
                     Standing::Writer
+                } else if claim(verdict).is_some_and(is_outdated) && writer.is_none() {
+                    Standing::Outdated
                 } else if claim(verdict).is_some() {
                     Standing::OtherWriter
                 } else {
@@ -110,6 +127,9 @@ impl Cluster {
     }
 }
 
+/// The timeline of a primary that does not tell it: below all others.
+const UNTOLD: Timeline = Timeline(0);
+
 /// Whether a server belongs to the cluster; one that has not said which it belongs to does.
 fn is_of(verdict: &Verdict, identity: Option<SystemIdentifier>) -> bool {
     match (verdict.facts.and_then(|facts| facts.system_identifier), identity) {
@@ -118,9 +138,14 @@ fn is_of(verdict: &Verdict, identity: Option<SystemIdentifier>) -> bool {
     }
 }
 
-/// The timeline on which a server claims to be the primary. A timeline that it does not tell is below all others.
-fn claim(verdict: &Verdict) -> Option<Timeline> {
+/// The timeline on which a server says that it is the primary, whether or not it is up.
+fn told(verdict: &Verdict) -> Option<Timeline> {
     let facts = verdict.facts.filter(|facts| facts.role == Role::Primary)?;
+    Some(facts.timeline.unwrap_or(UNTOLD))
+}
+
+/// The timeline on which a server claims to be the primary: one that is up and says so.
+fn claim(verdict: &Verdict) -> Option<Timeline> {
     match verdict.condition {
         Condition::Down | Condition::Lost | Condition::Starting | Condition::Closing => None,
         Condition::Unknown
@@ -128,7 +153,7 @@ fn claim(verdict: &Verdict) -> Option<Timeline> {
         | Condition::Suspect
         | Condition::Hung
         | Condition::Full
-        | Condition::Refusing(_) => Some(facts.timeline.unwrap_or(Timeline(0))),
+        | Condition::Refusing(_) => told(verdict),
     }
 }
 
@@ -204,6 +229,28 @@ mod tests {
         let stranger = verdict(Role::Standby, None, 8);
         let view = cluster.decide(&[primary(1), stranger, stranger]);
         assert_eq!(view.standings, [Standing::Writer, Standing::Foreign, Standing::Foreign]);
+    }
+
+    #[test]
+    fn an_old_primary_does_not_take_over_while_the_new_one_is_down() {
+        let mut cluster = Cluster::default();
+        cluster.decide(&[primary(1), primary(2)]);
+        let down = Verdict { condition: Condition::Down, facts: None, is_misconfigured: false };
+        let view = cluster.decide(&[primary(1), down]);
+        assert_eq!(view.writer, None);
+        assert_eq!(view.standings, [Standing::Outdated, Standing::Member]);
+        assert_eq!(cluster.decide(&[primary(3), down]).writer, Some(0));
+    }
+
+    #[test]
+    fn nobody_begins_to_write_while_a_newer_primary_is_on_its_way_up() {
+        let mut cluster = Cluster::default();
+        let rising = Verdict { condition: Condition::Down, ..primary(3) };
+        assert_eq!(cluster.decide(&[primary(2), rising]).writer, None);
+        let fallen = Verdict { condition: Condition::Down, facts: None, is_misconfigured: false };
+        assert_eq!(cluster.decide(&[primary(2), fallen]).writer, Some(0));
+        assert_eq!(cluster.decide(&[primary(2), rising]).writer, Some(0), "it has the seat");
+        assert_eq!(cluster.decide(&[primary(2), primary(3)]).writer, Some(1));
     }
 
     #[test]

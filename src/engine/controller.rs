@@ -278,7 +278,8 @@ impl Controller {
 
     /// Draws the conclusions from silence that has lasted until `now`.
     fn listen(&mut self, now: Time, actions: &mut Vec<Action>) {
-        if now < self.listen_at {
+        let is_thawing = self.freeze.until().is_some_and(|until| until <= now);
+        if now < self.listen_at && !is_thawing {
             return;
         }
         let freeze = &mut self.freeze;

@@ -86,6 +86,7 @@ fn decide(
 ) -> bool {
     forget_adopted(service, pool);
     demote(service, pool);
+    call_off(service, pool);
     let target = service.config.target;
     let views: Vec<View> =
         (0..pool.members.len()).filter_map(|place| view(service, pool, place)).collect();
@@ -162,6 +163,21 @@ fn forget_adopted(service: &mut ServiceState, pool: &PoolState) {
         };
         if is_hard || verdict.facts.is_some() || member.probe.is_none() {
             *adopted = None;
+        }
+    }
+}
+
+/// A cut that has not begun is called off when the server may serve again: its sessions are new ones.
+fn call_off(service: &mut ServiceState, pool: &PoolState) {
+    let is_for_writers = service.config.target == Target::Primary;
+    for (place, cut) in service.cuts.iter_mut().enumerate() {
+        let is_up = pool
+            .verdicts
+            .get(place)
+            .is_some_and(|verdict| verdict.condition == Condition::Up && verdict.facts.is_some());
+        let is_wanted = !is_for_writers || pool.view.writer == Some(place);
+        if *cut == Some(Cut::Wanted) && is_up && is_wanted {
+            *cut = None;
         }
     }
 }

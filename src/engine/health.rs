@@ -10,9 +10,12 @@ use crate::config::PostgresProbe;
 use crate::model::postgres::{Facts, SqlState};
 use crate::time::Time;
 
-/// So long a probe needs for one fresh connection while it has no kept session: its rhythm (500 ms) and the
-/// deadline of a stage (1 s). Silence is no evidence before that.
-const FRESH_ROUND: Duration = Duration::from_millis(1500);
+/// A probe without a kept session tries a fresh connection this often; one that is set up wrongly only in the
+/// configured rhythm. Silence is no evidence before the next one can have ended.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The deadline of one stage of a fresh connection.
+const STAGE: Duration = Duration::from_secs(1);
 
 /// So many fresh connections in a row must time out beside a living session before the server counts as hung.
 const HUNG_AFTER: u32 = 2;
@@ -158,7 +161,6 @@ impl Health {
     /// Lets silence count from `now` at the earliest: nobody is to blame for time in which we did not listen.
     pub fn forgive(&mut self, now: Time) {
         self.last_answer = self.last_answer.max(now);
-        self.last_pulse = self.last_pulse.max(now);
     }
 
     /// Whether the probe is to hang up now: a server that shuts down waits for its sessions.
@@ -215,6 +217,11 @@ impl Health {
         match self.condition {
             // A server that shuts down goes on answering the sessions it has.
             Condition::Closing if !self.is_admitted => return,
+            // One that has a session from before is not starting.
+            Condition::Starting if !self.is_admitted => {
+                self.condition = Condition::Closing;
+                return;
+            }
             Condition::Unknown => {
                 self.condition = Condition::Up;
                 self.is_suspect = false;
@@ -266,14 +273,26 @@ impl Health {
         self.admissions = 0;
         if evidence == Evidence::Silence {
             self.fresh_is_silent = true;
-            if self.has_session {
+            // What a server said that fell silent on its way up holds no longer.
+            if self.deadline(settings).is_none() {
+                self.facts = None;
+            }
+            if self.is_pulsing(at, settings) {
                 self.timed_out();
             }
             return;
         }
         self.answered(at);
         if !self.has_session {
-            self.allowance = FRESH_ROUND;
+            self.allowance = match evidence {
+                Evidence::Misconfigured | Evidence::Blind => settings.admission + STAGE,
+                Evidence::Gone
+                | Evidence::NotNow
+                | Evidence::Full
+                | Evidence::Refusing(_)
+                | Evidence::HangingUp
+                | Evidence::Silence => RETRY + STAGE,
+            };
         }
         match evidence {
             Evidence::HangingUp if self.has_session => self.timed_out(),

@@ -9,8 +9,8 @@ use super::cluster::{Cluster, View};
 use super::event::Action;
 use super::evidence::{Pace, ProbeId};
 use super::health::{Health, Verdict};
-use super::policy::{Adopted, Decision};
-use crate::config::{Config, PostgresProbe, Probe, VirtualService};
+use super::policy::{Adopted, Decision, Reason};
+use crate::config::{Config, OnDown, PostgresProbe, Probe, VirtualService};
 use crate::model::destination::{DestinationKey, Weight};
 use crate::model::server::ServerId;
 use crate::model::service::ServiceKey;
@@ -111,17 +111,23 @@ impl Membership {
         self.pools.get(service.pool).is_some_and(|pool| pool.place_of(to).is_some())
     }
 
-    /// The kernel has deleted a destination: a cut that was wanted runs from here.
+    /// The kernel has deleted a destination: if it is a member it stays away until its sessions are flushed.
     pub(super) fn cut_acknowledged(&mut self, key: ServiceKey, to: DestinationKey, now: Time) {
         let Some(service) = self.services.get_mut(&key) else {
             return;
         };
         let place = self.pools.get(service.pool).and_then(|pool| pool.place_of(to));
-        if let Some(cut) = place.and_then(|place| service.cuts.get_mut(place))
-            && cut.is_some()
+        let Some(place) = place else { return };
+        let Some(cut) = service.cuts.get_mut(place) else {
+            return;
+        };
+        // The cut may have been called off while the kernel was at it.
+        if cut.replace(Cut::Since(now)).is_none()
+            && let Some(decision) = service.decisions.get_mut(place)
         {
-            *cut = Some(Cut::Since(now));
+            *decision = Some(Decision { weight: None, reason: Reason::Cut });
         }
+        self.cutting.insert(key);
     }
 
     /// When the next cut has had its time.
@@ -292,7 +298,10 @@ impl Membership {
             let was = was(member);
             decisions.push(was.and_then(|(service, place)| kept(&service.decisions, place)));
             adopted.push(was.and_then(|(service, place)| kept(&service.adopted, place)));
-            cuts.push(was.and_then(|(service, place)| kept(&service.cuts, place)));
+            // What is held is not deleted, so a cut that has not begun would never end.
+            let is_held = |cut: &Cut| config.on_down == OnDown::Hold && *cut == Cut::Wanted;
+            let cut = was.and_then(|(service, place)| kept(&service.cuts, place));
+            cuts.push(cut.filter(|cut| !is_held(cut)));
         }
         let last_writer = before.and_then(|service| {
             let address = old.members(service).get(service.last_writer?)?.address;

@@ -75,6 +75,8 @@ pub enum Reason {
     Role(Role),
     /// It says that it is a primary, but another server is the writer.
     OtherWriter,
+    /// It says that it is a primary, on an older timeline than the last writer's.
+    Outdated,
     /// It belongs to another cluster.
     Foreign,
     /// Takes no new connections after it had been up.
@@ -175,8 +177,9 @@ const fn quiesced(reason: Reason) -> Decision {
 fn part(target: Target, on_down: OnDown, view: &View, is_frozen: bool) -> Part {
     let gone = |reason| {
         Part::Fixed(match on_down {
-            OnDown::Cut => Decision { weight: None, reason },
-            OnDown::Hold => quiesced(reason),
+            // A destination that was deleted stays away until its sessions are flushed, whatever the config says now.
+            OnDown::Hold if !view.is_cut => quiesced(reason),
+            OnDown::Cut | OnDown::Hold => Decision { weight: None, reason },
         })
     };
     if view.standing == Standing::Foreign {
@@ -217,6 +220,7 @@ fn part(target: Target, on_down: OnDown, view: &View, is_frozen: bool) -> Part {
         (Target::Standby, Role::Primary, Standing::Writer) => {
             Part::Fixed(quiesced(Reason::Role(Role::Primary)))
         }
+        (_, Role::Primary, Standing::Outdated) => Part::Fixed(quiesced(Reason::Outdated)),
         (_, Role::Primary, _) => Part::Fixed(quiesced(Reason::OtherWriter)),
         (Target::Primary, Role::Standby, _) => Part::Fixed(quiesced(Reason::Role(Role::Standby))),
     }
@@ -276,6 +280,7 @@ impl fmt::Display for Reason {
             Self::NoVerdict => f.write_str("no verdict yet"),
             Self::Role(role) => write!(f, "is a {role}"),
             Self::OtherWriter => f.write_str("another server is the writer"),
+            Self::Outdated => f.write_str("a primary on an older timeline than the last writer's"),
             Self::Foreign => f.write_str("belongs to another cluster"),
             Self::Closing => f.write_str("shutting down or restarting"),
             Self::Starting => f.write_str("starting up"),

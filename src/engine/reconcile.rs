@@ -143,7 +143,7 @@ impl Reconciler {
 
     /// Takes the weights that the kernel has for members that were never decided. At the start, what a service
     /// lacks is taken for removed with a reason; later it is new in the config.
-    pub(super) fn adopt_new(&self, membership: &mut Membership, is_start: bool) {
+    pub(super) fn adopt_new(&mut self, membership: &mut Membership, is_start: bool) {
         let Some(actual) = &self.actual else { return };
         let Membership { services, pools, .. } = membership;
         for (key, service) in services {
@@ -153,6 +153,8 @@ impl Reconciler {
             let Some(pool) = pools.get(service.pool) else {
                 continue;
             };
+            // Looked after from here on, whoever made it.
+            self.is_memory_dirty |= self.memory.owned.insert(*key);
             for (place, member) in pool.members.iter().enumerate() {
                 let is_new = service.decisions.get(place).is_none_or(Option::is_none);
                 let Some(adopted) = service.adopted.get_mut(place).filter(|_| is_new) else {
@@ -207,19 +209,6 @@ impl Reconciler {
         }
         actions.push(Action::Report(Transition::Adopted { services, destinations }));
         true
-    }
-
-    /// Drains end without a deletion of ours where the destination is a member again, or gone.
-    pub(super) fn forget_drains(&mut self, membership: &Membership) {
-        let actual = self.actual.as_ref();
-        let is_there = |service, to| {
-            actual.is_none_or(|table: &Table| table.destination(service, to).is_some())
-        };
-        let before = self.memory.draining.len();
-        self.memory
-            .draining
-            .retain(|&(key, to), _| is_there(key, to) && !membership.is_member(key, to));
-        self.is_memory_dirty |= self.memory.draining.len() != before;
     }
 
     /// Tells what other programs did to services of ours since we last left them.

@@ -243,6 +243,15 @@ fn pool_alarms(pool: &PoolState) -> Vec<String> {
             pool.name
         ));
     }
+    let outdated = named(Standing::Outdated);
+    if let Some(timeline) = pool.cluster.timeline
+        && !outdated.is_empty()
+    {
+        alarms.push(format!(
+            "pool {}: {outdated} is a primary on an older timeline than {timeline}, the last writer's: stop it or rewind it",
+            pool.name
+        ));
+    }
     let foreign = named(Standing::Foreign);
     if !foreign.is_empty() {
         alarms.push(format!("pool {}: {foreign} belongs to another cluster", pool.name));

@@ -73,6 +73,20 @@ fn members(membership: &Membership, service: &ServiceState, have: Option<&Entry>
 }
 
 impl Reconciler {
+    /// Drains end without a deletion of ours where the destination is a member again, or gone.
+    pub(super) fn forget_drains(&mut self, membership: &Membership) {
+        let actual = self.actual.as_ref();
+        let is_there =
+            |service, to| actual.is_none_or(|table| table.destination(service, to).is_some());
+        let before = self.memory.draining.len();
+        self.memory
+            .draining
+            .retain(|&(key, to), _| is_there(key, to) && !membership.is_member(key, to));
+        if self.memory.draining.len() != before {
+            self.remember();
+        }
+    }
+
     /// Whether a destination that is no member stays a while longer: while it has sessions, until its time is up.
     fn keeps(
         &mut self,

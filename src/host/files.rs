@@ -1,9 +1,8 @@
-//! Reads what the operator wrote: the config with its includes, password files; and looks whether the host fits.
+//! Reads what the operator wrote, the config with its includes, and looks whether the host fits.
 //!
 //! Decides nothing about contents. Every read is bounded, and nothing that stands in the way of a file panics.
 
 pub mod addresses;
-pub mod password;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -15,6 +14,7 @@ use crate::config::finding::ConfigError;
 use crate::config::include::{Include, MAX_FILES};
 use crate::config::outside::{HostView, Questions};
 use crate::config::sources::{Checked, Sources};
+use crate::host::probe::password;
 
 /// The longest file that is read, in bytes.
 pub const MAX_BYTES: usize = 1024 * 1024;
@@ -60,7 +60,7 @@ pub fn look(questions: &Questions) -> HostView {
         password_files: questions
             .password_files
             .iter()
-            .filter_map(|path| Some((path.clone(), password::read(path).err()?)))
+            .filter_map(|path| Some((path.clone(), password::check(path).err()?.into())))
             .collect(),
     }
 }

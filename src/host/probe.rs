@@ -124,7 +124,8 @@ impl Probe {
         self.orders.send_modify(|orders| orders.hang_ups = orders.hang_ups.wrapping_add(1));
     }
 
-    /// Ends the probe and waits until its session is closed: a second at the most.
+    /// Ends the probe and waits until its connections are closed: a moment where the server answers, three seconds
+    /// at the most where it does not.
     pub async fn stop(self) {
         let Self { orders, task } = self;
         drop(orders);

@@ -1,27 +1,25 @@
 //! `[[pool]]`: its servers and how they are probed.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use toml::Spanned;
 
 use super::Check;
 use super::address;
-use super::value::{self, Choice, Written, either, written};
+use super::value::{self, Choice, either, written};
 use crate::config::file::{self, Entry, Field};
 use crate::config::report::{Draft, Place};
-use crate::config::{Pool, PostgresProbe, Probe, Server, SslMode};
+use crate::config::{Pool, Probe, Server};
 use crate::model::destination::Weight;
 
 /// What services need to know of a pool, so that a service costs the same however many servers there are.
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) place: Place,
-    /// Whether its servers tell their roles.
-    pub(super) knows_roles: bool,
+    /// Whether its servers tell their roles; `None` if its probe was refused.
+    pub(super) knows_roles: Option<bool>,
     /// The first server of each family.
     pub(super) v4: Option<Place>,
     pub(super) v6: Option<Place>,
@@ -54,27 +52,10 @@ const KINDS: Choice<Kind> = Choice {
     not_yet: &["tcp", "http", "exec"],
 };
 
-const SSLMODES: Choice<SslMode> = Choice {
-    what: "sslmode",
-    words: &[
-        ("disable", SslMode::Disable),
-        ("prefer", SslMode::Prefer),
-        ("require", SslMode::Require),
-    ],
-    synonyms: &[
-        ("allow", "prefer"),
-        ("off", "disable"),
-        ("on", "require"),
-        ("false", "disable"),
-        ("true", "require"),
-    ],
-    not_yet: &["verify-ca", "verify-full"],
-};
-
 /// One server, and where its parts stand.
-struct Placed {
-    server: Server,
-    address: Place,
+pub(super) struct Placed {
+    pub(super) server: Server,
+    pub(super) address: Place,
     weight: Place,
 }
 
@@ -86,14 +67,14 @@ impl Check<'_> {
         let servers =
             self.servers(number, header, name.as_ref().map(|(name, _)| &**name), &file.server);
         let probe = match (kind, &file.postgres) {
-            (Kind::Postgres, settings) => {
+            (Some(Kind::Postgres), settings) => {
                 let none = file::Postgres::default();
                 let settings = settings.as_ref().map_or(&none, |settings| &settings.get_ref().0);
                 let probe = self.postgres(number, settings);
                 self.source_fits(number, settings, probe.source, &servers);
                 Probe::Postgres(Arc::new(probe))
             }
-            (Kind::None, settings) => {
+            (Some(Kind::None), settings) => {
                 if let Some(settings) = settings {
                     let draft = Draft::new("[pool.postgres] has no effect with probe = \"none\"")
                         .at(Place::new(number, settings.span()), "not used");
@@ -101,6 +82,7 @@ impl Check<'_> {
                 }
                 Probe::None
             }
+            (None, _) => Probe::None,
         };
         let known = known(name.as_ref().map_or(header, |(_, place)| *place), kind, &servers);
         if let Some((name, place)) = &name {
@@ -118,16 +100,17 @@ impl Check<'_> {
         }
     }
 
+    /// What `probe` says; `None` if that was refused.
     pub(super) fn probe_kind(
         &mut self,
         number: usize,
         own: Option<&Spanned<file::Scalar>>,
-    ) -> Kind {
+    ) -> Option<Kind> {
         let default = self.defaults.pool.0.probe.as_ref();
-        written(number, own)
-            .or_else(|| written(0, default))
-            .and_then(|written| value::choice(self.report, written, &KINDS))
-            .unwrap_or(Kind::Postgres)
+        match written(number, own).or_else(|| written(0, default)) {
+            Some(written) => value::choice(self.report, written, &KINDS),
+            None => Some(Kind::Postgres),
+        }
     }
 
     /// The name of a table that needs one, and its place.
@@ -193,7 +176,10 @@ impl Check<'_> {
                 weight: weight_at,
             });
         }
-        self.few_servers(header, pool, &servers);
+        // Where a server was refused, what the others make up is unknown.
+        if servers.len() == entries.len() {
+            self.few_servers(header, pool, &servers);
+        }
         servers
     }
 
@@ -227,144 +213,6 @@ impl Check<'_> {
         }
     }
 
-    /// The settings of a PostgreSQL probe; where something is refused the default stands in until the check ends.
-    pub(super) fn postgres(&mut self, number: usize, own: &file::Postgres) -> PostgresProbe {
-        let default = &self.defaults.postgres.0;
-        let pick = |own, default| either(number, own, default);
-        let before = self.report.errors();
-        let pulse = pick(&own.pulse, &default.pulse);
-        let suspect_after = pick(&own.suspect_after, &default.suspect_after);
-        let lost_after = pick(&own.lost_after, &default.lost_after);
-        let admission = pick(&own.admission, &default.admission);
-        let (ms, report) = (Duration::from_millis, &mut *self.report);
-        let mut probe = PostgresProbe {
-            user: "pgvs".into(),
-            password_file: None,
-            dbname: "postgres".into(),
-            sslmode: SslMode::Prefer,
-            pulse: value::duration(report, pulse, ms(5)..=ms(5_000), ms(100)),
-            suspect_after: value::duration(report, suspect_after, ms(10)..=ms(60_000), ms(300)),
-            lost_after: value::duration(report, lost_after, ms(10)..=ms(300_000), ms(1_500)),
-            admission: value::duration(report, admission, ms(100)..=ms(60_000), ms(2_000)),
-            rise: 3,
-            source: None,
-        };
-        if self.report.errors() == before {
-            self.times_fit(&probe, [pulse, suspect_after, lost_after]);
-        }
-        // PostgreSQL cuts longer names off (NAMEDATALEN).
-        if let Some(user) =
-            pick(&own.user, &default.user).and_then(|user| value::short(self.report, user, 63))
-        {
-            probe.user = user;
-        }
-        if let Some(name) =
-            pick(&own.dbname, &default.dbname).and_then(|name| value::short(self.report, name, 63))
-        {
-            probe.dbname = name;
-        }
-        let sslmode = pick(&own.sslmode, &default.sslmode);
-        if let Some(mode) = sslmode.and_then(|mode| value::choice(self.report, mode, &SSLMODES)) {
-            probe.sslmode = mode;
-        }
-        if let Some(rise) = pick(&own.rise, &default.rise)
-            .and_then(|rise| value::number(self.report, rise, 1..=100))
-        {
-            probe.rise = rise;
-        }
-        let file = pick(&own.password_file, &default.password_file);
-        probe.password_file = file.and_then(|file| self.password_file(file));
-        probe.source = pick(&own.source, &default.source).and_then(|source| self.source(source));
-        probe
-    }
-
-    /// `suspect_after` spans two pulses, so that one lost packet is no evidence; `lost_after` comes later.
-    fn times_fit(
-        &mut self,
-        probe: &PostgresProbe,
-        [pulse, suspect, lost]: [Option<Written<'_>>; 3],
-    ) {
-        let words = value::in_words;
-        if probe.suspect_after < probe.pulse.saturating_mul(2)
-            && let Some(at) = suspect.or(pulse)
-        {
-            let draft = Draft::new(format!(
-                "suspect_after ({}) is less than two pulses of {}",
-                words(probe.suspect_after),
-                words(probe.pulse)
-            ));
-            self.report.error(draft.at(at.place, "too close").help(format!(
-                "suspect_after = \"{}\" or more; one late answer is no evidence",
-                words(probe.pulse.saturating_mul(2))
-            )));
-        }
-        if probe.lost_after <= probe.suspect_after
-            && let Some(at) = lost.or(suspect)
-        {
-            let draft = Draft::new(format!(
-                "lost_after ({}) is not longer than suspect_after ({})",
-                words(probe.lost_after),
-                words(probe.suspect_after)
-            ));
-            self.report.error(
-                draft.at(at.place, "too close").help("a server is suspected before it is lost"),
-            );
-        }
-    }
-
-    fn password_file(&mut self, written: Written<'_>) -> Option<PathBuf> {
-        let text = value::text(self.report, written)?;
-        let Some(path) = self.sources.beside(written.place.file, text) else {
-            let draft = Draft::new("an empty path").at(written.place, "not a path");
-            self.report.error(draft.help("leave the key out where no password is needed"));
-            return None;
-        };
-        if text.starts_with('~') {
-            let draft = Draft::new("`~` is not looked up: a daemon has no home")
-                .at(written.place, "not a path");
-            self.report.error(draft.help("write the whole path, or one relative to this file"));
-        } else if let Some(error) = self.host.password_files.get(&path) {
-            let draft = Draft::new(error.to_string()).at(written.place, "cannot be used");
-            self.report.error(draft.help(error.help()));
-        }
-        Some(path)
-    }
-
-    fn source(&mut self, written: Written<'_>) -> Option<IpAddr> {
-        let ip = address::ip(self.report, written)?;
-        if self.host.absent.contains(&ip) {
-            let draft = Draft::new(format!(
-                "{ip} is not an address of this host: no probe can come from it"
-            ))
-            .at(written.place, "not on this host");
-            self.report.warning(draft);
-        }
-        Some(ip)
-    }
-
-    /// A probe cannot come from an address of the other family.
-    fn source_fits(
-        &mut self,
-        number: usize,
-        own: &file::Postgres,
-        source: Option<IpAddr>,
-        servers: &[Placed],
-    ) {
-        let written = either(number, &own.source, &self.defaults.postgres.0.source);
-        let (Some(source), Some(written)) = (source, written) else {
-            return;
-        };
-        let other =
-            servers.iter().find(|placed| placed.server.address.is_ipv4() != source.is_ipv4());
-        if let Some(other) = other {
-            let draft =
-                Draft::new(format!("{} cannot be probed from {source}", other.server.address))
-                    .at(written.place, "one family")
-                    .at(other.address, "the other");
-            self.report.error(draft.help("leave `source` out, or make a pool of each family"));
-        }
-    }
-
     /// Pools that nothing uses are probed for nothing.
     pub(super) fn unused_pools(&mut self) {
         if self.report.errors() > 0 {
@@ -380,10 +228,10 @@ impl Check<'_> {
     }
 }
 
-fn known(place: Place, kind: Kind, servers: &[Placed]) -> Known {
+fn known(place: Place, kind: Option<Kind>, servers: &[Placed]) -> Known {
     let mut known = Known {
         place,
-        knows_roles: kind == Kind::Postgres,
+        knows_roles: kind.map(|kind| kind == Kind::Postgres),
         v4: None,
         v6: None,
         ports: BTreeMap::new(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Check;
 use super::address;
+use super::choices::{FORWARDINGS, Habit, ON_DOWN, PROTOCOLS, SCHEDULERS, TARGETS};
 use super::pool::Known;
 use super::value::{self, Choice, Written, either, written};
 use crate::config::file::{self, Entry, Field};
@@ -14,126 +15,6 @@ use crate::config::words;
 use crate::config::{OnDown, Target, VirtualService};
 use crate::model::destination::Forwarding;
 use crate::model::service::{Family, Protocol, Scheduler, Service, ServiceFlags, ServiceKey};
-
-/// How a scheduler treats weights and clients (net/netfilter/ipvs/ip_vs_*.c).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Habit {
-    /// Weights are shares, capacities or ranks.
-    Weighs,
-    /// Only weight 0 counts.
-    Ignores,
-    /// By client; refuses those of a quiesced server without its fallback flag.
-    Hashes,
-    /// By the address that clients ask for, which is the same for all clients of a service.
-    ByDestination,
-}
-
-const SCHEDULERS: Choice<Habit> = Choice {
-    what: "scheduler",
-    words: &[
-        ("rr", Habit::Ignores),
-        ("wrr", Habit::Weighs),
-        ("lc", Habit::Ignores),
-        ("wlc", Habit::Weighs),
-        ("lblc", Habit::ByDestination),
-        ("lblcr", Habit::ByDestination),
-        ("dh", Habit::ByDestination),
-        ("sh", Habit::Hashes),
-        ("sed", Habit::Weighs),
-        ("nq", Habit::Weighs),
-        ("fo", Habit::Weighs),
-        ("ovf", Habit::Weighs),
-        ("mh", Habit::Hashes),
-        ("twos", Habit::Weighs),
-    ],
-    synonyms: &[
-        ("roundrobin", "wrr"),
-        ("round-robin", "wrr"),
-        ("static-rr", "wrr"),
-        ("leastconn", "wlc"),
-        ("least-conn", "wlc"),
-        ("least_conn", "wlc"),
-        ("source", "sh"),
-        ("random", "twos"),
-        ("maglev", "mh"),
-        ("first", "ovf"),
-        ("failover", "fo"),
-    ],
-    not_yet: &[],
-};
-
-const FORWARDINGS: Choice<Forwarding> = Choice {
-    what: "forwarding method",
-    words: &[
-        ("masq", Forwarding::Masquerade),
-        ("dr", Forwarding::DirectRoute),
-        ("tun", Forwarding::Tunnel),
-    ],
-    synonyms: &[
-        ("nat", "masq"),
-        ("masquerade", "masq"),
-        ("masquerading", "masq"),
-        ("route", "dr"),
-        ("droute", "dr"),
-        ("gate", "dr"),
-        ("gatewaying", "dr"),
-        ("direct", "dr"),
-        ("tunnel", "tun"),
-        ("ipip", "tun"),
-    ],
-    not_yet: &["gue", "gre", "fullnat"],
-};
-
-const TARGETS: Choice<Target> = Choice {
-    what: "target",
-    words: &[
-        ("primary", Target::Primary),
-        ("standby", Target::Standby),
-        ("prefer-standby", Target::PreferStandby),
-        ("any", Target::Any),
-    ],
-    synonyms: &[
-        ("read-write", "primary"),
-        ("readwrite", "primary"),
-        ("rw", "primary"),
-        ("master", "primary"),
-        ("leader", "primary"),
-        ("write", "primary"),
-        ("writer", "primary"),
-        ("read-only", "standby"),
-        ("readonly", "standby"),
-        ("ro", "standby"),
-        ("read", "standby"),
-        ("reader", "standby"),
-        ("slave", "standby"),
-        ("replica", "standby"),
-        ("secondary", "standby"),
-        ("prefer_standby", "prefer-standby"),
-        ("prefer-replica", "prefer-standby"),
-        ("all", "any"),
-    ],
-    not_yet: &[],
-};
-
-const PROTOCOLS: Choice<Protocol> = Choice {
-    what: "protocol",
-    words: &[("tcp", Protocol::TCP)],
-    synonyms: &[],
-    not_yet: &["udp", "sctp"],
-};
-
-const ON_DOWN: Choice<OnDown> = Choice {
-    what: "on_down",
-    words: &[("cut", OnDown::Cut), ("hold", OnDown::Hold)],
-    synonyms: &[
-        ("shutdown-sessions", "cut"),
-        ("remove", "cut"),
-        ("kill", "cut"),
-        ("quiesce", "hold"),
-        ("keep", "hold"),
-    ],
-    not_yet: &["drain"],
-};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -266,7 +147,7 @@ impl Check<'_> {
         let written = either(number, &file.target, &self.defaults.service.0.target);
         let known = pool.and_then(|pool| self.pools.get(pool));
         let Some(written) = written else {
-            if known.is_some_and(|known| known.knows_roles) {
+            if known.is_some_and(|known| known.knows_roles == Some(true)) {
                 let draft = Draft::new("a service without a target").at(header, "no `target`");
                 self.report.error(
                     draft.help("say who may serve: primary, standby, prefer-standby or any"),
@@ -275,7 +156,8 @@ impl Check<'_> {
             }
             return Some(Target::Any);
         };
-        let roleless = known.filter(|known| !known.knows_roles).map(|known| known.place);
+        let roleless =
+            known.filter(|known| known.knows_roles == Some(false)).map(|known| known.place);
         let target = value::choice(self.report, written, &TARGETS)?;
         if let (Some(pool), Target::Primary | Target::Standby | Target::PreferStandby) =
             (roleless, target)

@@ -37,7 +37,7 @@ impl Written<'_> {
             Scalar::Other(kind) => kind,
         };
         let draft =
-            Draft::new(format!("not {wanted}")).at(self.place, format!("{is}, not {wanted}"));
+            Draft::new(format!("{is}, not {wanted}")).at(self.place, format!("not {wanted}"));
         report.error(draft.help(help));
     }
 }

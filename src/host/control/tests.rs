@@ -1,6 +1,6 @@
 //! The control socket against peers that are wrong, slow, silent or gone.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,14 +40,14 @@ fn serve_echo() -> Served {
 }
 
 impl Served {
-    /// Sends bytes and reads everything until the other side closes.
+    /// Sends bytes and reads one line: behind it is an error where the other side did not read everything.
     fn say(&self, bytes: &[u8]) -> Reply {
         let mut stream = UnixStream::connect(self.socket.path()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         // The other side may close before it has read everything that is too much.
         drop(stream.write_all(bytes));
         let mut said = String::new();
-        stream.read_to_string(&mut said).unwrap();
+        BufReader::new(stream).read_line(&mut said).unwrap();
         serde_json::from_str(&said).unwrap()
     }
 }

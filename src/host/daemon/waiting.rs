@@ -152,3 +152,72 @@ impl Waiting {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::op::{Errno, Op};
+
+    fn op(last: u8) -> Op {
+        Op::DeleteService(ServiceKey::tcp(std::net::SocketAddr::from(([10, 9, 0, last], 5432))))
+    }
+
+    fn waiting() -> (Waiting, oneshot::Receiver<Settled>) {
+        let mut waiting = Waiting::default();
+        let (reply, answer) = oneshot::channel();
+        waiting.for_settled(reply);
+        (waiting, answer)
+    }
+
+    fn refuse(waiting: &mut Waiting, op: Op, errno: Errno) {
+        waiting.note(&Event::Applied(vec![(op.clone(), Err(errno))]));
+        waiting.told(&Transition::OpRefused(op, errno));
+    }
+
+    #[test]
+    fn a_reload_counts_what_was_acknowledged_since_it_was_asked_for() {
+        let mut waiting = Waiting::default();
+        waiting.note(&Event::Applied(vec![(op(1), Ok(()))]));
+        let (reply, mut answer) = oneshot::channel();
+        waiting.for_settled(reply);
+        waiting.note(&Event::Applied(vec![(op(2), Ok(())), (op(3), Err(Errno::ENOMEM))]));
+        waiting.note(&Event::Applied(vec![(op(4), Ok(()))]));
+        assert!(answer.try_recv().is_err(), "answered too early");
+        waiting.settled(false);
+        assert_eq!(answer.try_recv().unwrap(), Settled { changes: 2, ..Settled::default() });
+    }
+
+    #[test]
+    fn a_refusal_is_told_unless_the_service_was_written_afterwards() {
+        let (mut waiting, mut answer) = waiting();
+        refuse(&mut waiting, op(1), Errno::EEXIST);
+        refuse(&mut waiting, op(2), Errno::ENOMEM);
+        waiting.note(&Event::Applied(vec![(op(1), Ok(()))]));
+        waiting.settled(false);
+        let settled = answer.try_recv().unwrap();
+        let [refused] = settled.refused.as_slice() else { panic!("{settled:?}") };
+        assert!(refused.contains("10.9.0.2:5432"), "{refused}");
+    }
+
+    #[test]
+    fn a_kernel_that_fails_twice_in_a_row_is_an_answer() {
+        let (mut waiting, mut answer) = waiting();
+        let failed = || Event::KernelFailed("no reply".into());
+        waiting.note(&failed());
+        waiting.note(&Event::Checked(crate::wire::proc::ProcTable::default()));
+        waiting.note(&failed());
+        assert!(!waiting.is_in_vain());
+        waiting.note(&failed());
+        assert!(waiting.is_in_vain());
+        waiting.failed();
+        assert_eq!(answer.try_recv().unwrap().failed.as_deref(), Some("no reply"));
+        assert!(!waiting.is_in_vain());
+    }
+
+    #[test]
+    fn a_pause_is_part_of_the_answer() {
+        let (mut waiting, mut answer) = waiting();
+        waiting.settled(true);
+        assert!(answer.try_recv().unwrap().is_paused);
+    }
+}

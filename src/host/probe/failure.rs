@@ -102,6 +102,11 @@ fn network(error: &io::Error, stage: Stage) -> Option<ProbeError> {
     })
 }
 
+/// Whether a write failed because the server has closed the connection.
+pub(super) fn is_end(error: &io::Error) -> bool {
+    matches!(number(error), Some(Number::CONNRESET | Number::PIPE))
+}
+
 fn number(error: &io::Error) -> Option<Number> {
     error.raw_os_error().map(Number::from_raw_os_error)
 }

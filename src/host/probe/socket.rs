@@ -29,7 +29,7 @@ const LINGER: Duration = Duration::from_secs(3);
 /// A connected socket.
 ///
 /// However it is dropped, it ends with a FIN and is read to its end: an RST would make PostgreSQL write a line
-/// into its log.
+/// into its log. (Under TLS so would a FIN without TLS's own end before it: whoever can, closes in good order.)
 pub(super) struct Socket {
     /// Always there until the drop.
     tcp: Option<TcpStream>,
@@ -111,7 +111,14 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.tcp()?.poll_write(cx, buf)
+        let polled = self.tcp()?.poll_write(cx, buf);
+        if let Poll::Ready(Err(error)) = &polled
+            && failure::is_end(error)
+        {
+            // The reader finds the end by itself, and before it what the server said last.
+            return Poll::Ready(Ok(buf.len()));
+        }
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

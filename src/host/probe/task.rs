@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::select;
+use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{oneshot, watch};
-use tokio::task::{JoinError, JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep};
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Orders;
 use super::attempt::{Admitted, Attempt, Depth, Opened};
@@ -15,8 +16,11 @@ use super::link::Link;
 use super::outlet::{Outlet, Unheard};
 use super::rhythm::{self, HURRIED_RETRY, admission_interval, next_beat};
 use super::session::{self, End, Session};
-use crate::engine::evidence::{Observation, ProbeError};
+use crate::engine::evidence::{self, Evidence, Observation, ProbeError};
 use crate::time::Time;
+
+/// How long a probe that is being stopped waits for a connection under way, so that it ends in good order.
+const STOP_LIMIT: Duration = Duration::from_secs(1);
 
 /// A probe at work.
 pub(super) struct Task {
@@ -26,8 +30,9 @@ pub(super) struct Task {
     /// The orders that have been carried out.
     obeyed: Orders,
     kept: Option<Kept>,
-    /// The fresh connection under way: never more than one.
-    fresh: JoinSet<Outcome>,
+    /// The fresh connection under way. To forget it is not to abort it: PostgreSQL logs a TLS handshake that is
+    /// broken off, so it goes on to its end and is closed there.
+    fresh: Option<oneshot::Receiver<Outcome>>,
     /// When the last fresh connection was started.
     last: Time,
     next: Next,
@@ -55,11 +60,20 @@ struct Outcome {
     result: Result<Admitted, ProbeError>,
 }
 
+impl Outcome {
+    /// Ends what nobody wants in good order: PostgreSQL is owed a Terminate.
+    async fn close(self) {
+        if let Ok(Admitted { link, .. }) = self.result {
+            link.close().await;
+        }
+    }
+}
+
 enum Event {
     Stopped,
     Ordered,
     Due,
-    Fresh(Result<Outcome, JoinError>),
+    Fresh(Result<Outcome, RecvError>),
     Ended(Result<End, JoinError>),
     Silence(bool),
 }
@@ -68,26 +82,21 @@ impl Task {
     pub(super) fn new(attempt: Attempt, outlet: Outlet, orders: watch::Receiver<Orders>) -> Self {
         let obeyed = *orders.borrow();
         let last = outlet.now();
-        Self {
-            attempt,
-            outlet,
-            orders,
-            obeyed,
-            kept: None,
-            fresh: JoinSet::new(),
-            last,
-            next: Next::AtOnce,
-        }
+        Self { attempt, outlet, orders, obeyed, kept: None, fresh: None, last, next: Next::AtOnce }
     }
 
     /// Probes until the orders' sender or the reports' receiver is gone; then closes what is open.
     pub(super) async fn run(mut self) {
         while self.one_event().await.is_ok() {}
-        self.fresh.abort_all();
+        // Whatever these end with, nobody is left who could be told.
         if let Some(Kept { task, closing, .. }) = self.kept.take() {
             drop(closing);
-            // Whatever it ends with, nobody is left who could be told.
             drop(task.await);
+        }
+        if let Some(fresh) = self.fresh.take()
+            && let Ok(Ok(outcome)) = timeout(STOP_LIMIT, fresh).await
+        {
+            outcome.close().await;
         }
     }
 
@@ -107,7 +116,7 @@ impl Task {
     /// What happens next.
     async fn event(&mut self) -> Event {
         let wait = self.due().since(self.outlet.now());
-        let idle = self.fresh.is_empty();
+        let idle = self.fresh.is_none();
         select! {
             biased;
             changed = self.orders.changed() => match changed {
@@ -165,30 +174,50 @@ impl Task {
         let (attempt, outlet) = (self.attempt.clone(), self.outlet.clone());
         self.last = self.outlet.now();
         self.next = Next::InRhythm;
-        self.fresh.spawn(async move {
+        let (send, outcome) = oneshot::channel();
+        self.fresh = Some(outcome);
+        tokio::spawn(async move {
             let result = attempt.run(depth).await;
-            Outcome { at: outlet.now(), result }
+            let at = outlet.now();
+            if let Err(forgotten) = send.send(Outcome { at, result }) {
+                forgotten.close().await;
+            }
         });
     }
 
-    async fn finished(&mut self, outcome: Result<Outcome, JoinError>) -> Result<(), Unheard> {
-        match outcome {
-            Ok(Outcome { at, result: Ok(Admitted { link, opened }) }) => {
-                self.tell(at, Observation::Admitted).await?;
-                match opened {
-                    Some(opened) if self.kept_state() != rhythm::Kept::Answering => {
-                        self.keep(link, &opened);
-                    }
-                    // Its drop would do, but PostgreSQL is owed a Terminate.
-                    Some(_) | None => drop(tokio::spawn(link.close())),
-                }
-                Ok(())
+    /// Lets the fresh connection end without a report.
+    fn forget_fresh(&mut self) {
+        if let Some(mut fresh) = self.fresh.take() {
+            fresh.close();
+            if let Ok(forgotten) = fresh.try_recv() {
+                drop(tokio::spawn(forgotten.close()));
             }
-            Ok(Outcome { at, result: Err(error) }) => {
-                self.tell(at, Observation::NotAdmitted(error)).await
-            }
-            Err(error) => self.tell_of_panic(&error).await,
         }
+    }
+
+    async fn finished(&mut self, outcome: Result<Outcome, RecvError>) -> Result<(), Unheard> {
+        self.fresh = None;
+        let Ok(Outcome { at, result }) = outcome else {
+            return self.tell_of_panic().await;
+        };
+        let Admitted { link, opened } = match result {
+            Ok(admitted) => admitted,
+            Err(error) => {
+                // A probe that is set up wrongly writes a line into the server's log with each try.
+                if matches!(evidence::of(&error), Evidence::Misconfigured | Evidence::Blind) {
+                    self.next = Next::At(self.last.after(self.attempt.settings.admission));
+                }
+                return self.tell(at, Observation::NotAdmitted(error)).await;
+            }
+        };
+        let told = self.tell(at, Observation::Admitted).await;
+        match opened {
+            Some(opened) if told.is_ok() && self.kept_state() != rhythm::Kept::Answering => {
+                self.keep(link, &opened);
+            }
+            Some(_) | None => drop(tokio::spawn(link.close())),
+        }
+        told
     }
 
     /// Makes the connection the kept session, in the place of one that is silent.
@@ -205,7 +234,7 @@ impl Task {
     async fn ended(&mut self, end: Result<End, JoinError>) -> Result<(), Unheard> {
         let lived = self.kept.take().map_or(Duration::ZERO, |kept| kept.opened.elapsed());
         // What a connection from before the end would say is no answer to it.
-        self.fresh = JoinSet::new();
+        self.forget_fresh();
         // A server that ends every session at once is not asked faster for it.
         self.next = if lived < HURRIED_RETRY {
             Next::At(self.last.after(HURRIED_RETRY))
@@ -218,12 +247,13 @@ impl Task {
                 Some(observation) => self.tell(at, observation).await,
                 None => Ok(()),
             },
-            Err(error) => self.tell_of_panic(&error).await,
+            Err(_) => self.tell_of_panic().await,
         }
     }
 
-    async fn tell_of_panic(&mut self, error: &JoinError) -> Result<(), Unheard> {
-        let what = format!("a task of the probe of {} ended: {error}", self.outlet.address());
+    async fn tell_of_panic(&mut self) -> Result<(), Unheard> {
+        let what =
+            format!("a task of the probe of {} panicked: please report it", self.outlet.address());
         let observation = Observation::NotAdmitted(ProbeError::Prober(what.into()));
         self.tell(self.outlet.now(), observation).await
     }
@@ -253,9 +283,9 @@ async fn of_session(kept: &mut Option<Kept>) -> Event {
 }
 
 /// What became of the fresh connection; never, where there is none.
-async fn of_fresh(fresh: &mut JoinSet<Outcome>) -> Result<Outcome, JoinError> {
-    match fresh.join_next().await {
-        Some(outcome) => outcome,
+async fn of_fresh(fresh: &mut Option<oneshot::Receiver<Outcome>>) -> Result<Outcome, RecvError> {
+    match fresh {
+        Some(outcome) => outcome.await,
         None => pending().await,
     }
 }

@@ -1,0 +1,325 @@
+//! The engine's decisions told as stories: a pool of three servers, an address for writes (`rw`) and one for reads
+//! (`ro`), a kernel that does everything at once. Each story asserts what is written, in its order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::controller::Controller;
+use super::event::{Action, Event, Transition};
+use super::evidence::{Observation, Pace, ProbeError, ProbeId, ServerError, Stage};
+use super::memory::Memory;
+use super::table;
+use crate::config::{
+    Config, Director, KernelSettings, OnDown, OnStop, Pool, PostgresProbe, Probe, Server, SslMode,
+    Target, VirtualService,
+};
+use crate::model::destination::{Connections, DestinationKey, Forwarding, Weight};
+use crate::model::op::{Errno, Op};
+use crate::model::postgres::{Facts, Role, SqlState, SystemIdentifier, Timeline};
+use crate::model::service::{Family, Scheduler, Service, ServiceKey};
+use crate::model::table::{Counters, Table};
+use crate::time::Time;
+
+mod failover;
+mod kernel;
+mod restart;
+mod silence;
+
+pub(super) const RW: ServiceKey = ServiceKey::tcp(address(9, 100));
+pub(super) const RO: ServiceKey = ServiceKey::tcp(address(9, 101));
+
+const fn address(net: u8, last: u8) -> SocketAddr {
+    let ip = std::net::Ipv4Addr::new(10, net, 0, last);
+    SocketAddr::V4(std::net::SocketAddrV4::new(ip, 5432))
+}
+
+pub(super) fn pg(number: u8) -> DestinationKey {
+    DestinationKey(address(8, number))
+}
+
+/// The config of the stories.
+pub(super) fn orders() -> Config {
+    let probe = PostgresProbe {
+        user: "pgvs".into(),
+        password_file: None,
+        dbname: "postgres".into(),
+        sslmode: SslMode::Prefer,
+        pulse: Duration::from_millis(100),
+        suspect_after: Duration::from_millis(300),
+        lost_after: Duration::from_millis(1500),
+        admission: Duration::from_secs(2),
+        rise: 3,
+        source: None,
+    };
+    let server = |number: u8| Server {
+        name: format!("pg{number}").into(),
+        address: pg(number).0,
+        weight: Weight(100),
+    };
+    let service = |name: &str, key: ServiceKey, target| VirtualService {
+        name: name.into(),
+        key,
+        service: Service::plain(Scheduler::new("wlc").unwrap(), Family::V4),
+        forwarding: Forwarding::Masquerade,
+        pool: "orders".into(),
+        target,
+        on_down: OnDown::Cut,
+        drain_timeout: Duration::from_secs(60),
+    };
+    Config {
+        director: Director {
+            name: None,
+            state_dir: "/var/lib/pgvs".into(),
+            control_socket: "/run/pgvs/pgvs.sock".into(),
+            on_stop: OnStop::Leave,
+            freeze_timeout: Duration::from_secs(10),
+        },
+        kernel: KernelSettings { manage: true },
+        pools: vec![Pool {
+            name: "orders".into(),
+            probe: Probe::Postgres(Arc::new(probe)),
+            servers: [1, 2, 3].map(server).to_vec(),
+        }],
+        services: vec![
+            service("rw", RW, Target::Primary),
+            service("ro", RO, Target::PreferStandby),
+        ],
+    }
+}
+
+pub(super) fn primary(timeline: u32) -> Observation {
+    Observation::Pulse(facts(Role::Primary, Some(Timeline(timeline)), 7))
+}
+
+pub(super) fn standby() -> Observation {
+    Observation::Pulse(facts(Role::Standby, None, 7))
+}
+
+pub(super) const fn facts(role: Role, timeline: Option<Timeline>, identity: u64) -> Facts {
+    let system_identifier = Some(SystemIdentifier(identity));
+    Facts { role, timeline, system_identifier, read_only: None }
+}
+
+pub(super) const fn refused() -> Observation {
+    Observation::NotAdmitted(ProbeError::Refused)
+}
+
+pub(super) const fn timed_out() -> Observation {
+    Observation::NotAdmitted(ProbeError::TimedOut(Stage::Login))
+}
+
+/// A fresh connection is refused with an SQLSTATE, reported by a routine of PostgreSQL's source.
+pub(super) fn said(code: &str, routine: &str) -> Observation {
+    Observation::NotAdmitted(ProbeError::Said(ServerError {
+        sqlstate: SqlState::new(code).unwrap(),
+        severity: Some("FATAL".into()),
+        routine: Some(routine.into()),
+    }))
+}
+
+/// The engine with everything around it.
+pub(super) struct World {
+    engine: Controller,
+    pub(super) now: Time,
+    pub(super) table: Table,
+    pub(super) sessions: Counters,
+    /// What was written since the last look, as short lines.
+    written: Vec<String>,
+    told: Vec<Transition>,
+    pub(super) saved: Vec<Memory>,
+    pub(super) hung_up: Vec<ProbeId>,
+    pub(super) pace: Pace,
+    /// The kernel refuses changes with this number.
+    pub(super) refuses: Option<Errno>,
+    is_checking: bool,
+    pub(super) has_stopped: bool,
+}
+
+impl World {
+    /// A daemon that has been started on what the kernel has.
+    pub(super) fn started(config: Config, memory: Memory, table: Table) -> Self {
+        let mut world = Self {
+            engine: Controller::new(Arc::new(config), memory, Time::ZERO),
+            now: Time::ZERO,
+            table,
+            sessions: Counters::new(),
+            written: Vec::new(),
+            told: Vec::new(),
+            saved: Vec::new(),
+            hung_up: Vec::new(),
+            pace: Pace::Normal,
+            refuses: None,
+            is_checking: false,
+            has_stopped: false,
+        };
+        world.step(Event::Tick);
+        world
+    }
+
+    /// pg1 the primary, pg2 and pg3 its standbys, everything in place, four seconds after the start: silence counts.
+    pub(super) fn settled() -> Self {
+        Self::settled_with(orders())
+    }
+
+    pub(super) fn settled_with(config: Config) -> Self {
+        let mut world = Self::started(config, Memory::default(), Table::default());
+        for (number, word) in [(1, primary(1)), (2, standby()), (3, standby())] {
+            world.hears(number, Observation::Admitted);
+            world.hears(number, word);
+        }
+        world.lives(4_000, &[(1, primary(1)), (2, standby()), (3, standby())]);
+        world.forget();
+        world
+    }
+
+    /// The same daemon dead and started again, with what it had saved.
+    pub(super) fn restarted(&self, config: Config) -> Self {
+        let memory = self.saved.last().cloned().unwrap_or_default();
+        Self::started(config, memory, self.table.clone())
+    }
+
+    /// A probe reports; the servers' numbers are those of their probes, as the config has them in order.
+    pub(super) fn hears(&mut self, server: u32, observation: Observation) {
+        let at = self.now;
+        self.step(Event::Probe { probe: ProbeId(server - 1), at, observation });
+    }
+
+    /// So many milliseconds pass in which these servers answer every pulse, and nobody else does.
+    pub(super) fn lives(&mut self, millis: u64, words: &[(u32, Observation)]) {
+        let end = self.now.after(Duration::from_millis(millis));
+        loop {
+            let beat = self.now.after(Duration::from_millis(100)).min(end);
+            self.ticks_until(beat);
+            for (server, word) in words {
+                self.hears(*server, word.clone());
+            }
+            if beat == end {
+                return;
+            }
+        }
+    }
+
+    /// So many milliseconds pass in silence.
+    pub(super) fn passes(&mut self, millis: u64) {
+        self.ticks_until(self.now.after(Duration::from_millis(millis)));
+    }
+
+    fn ticks_until(&mut self, end: Time) {
+        while let Some(at) = self.engine.next_deadline().filter(|&at| at <= end) {
+            self.now = self.now.max(at);
+            self.step(Event::Tick);
+        }
+        self.now = end;
+    }
+
+    /// One event, and whatever follows from it at the same moment.
+    pub(super) fn step(&mut self, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            for action in self.engine.step(event, self.now) {
+                self.act(action, &mut events);
+            }
+            if events.is_empty() && std::mem::take(&mut self.is_checking) {
+                // What the cheap list would show.
+                events.push(self.dump());
+            }
+        }
+    }
+
+    /// The table with the sessions of every destination.
+    fn dump(&self) -> Event {
+        let mut counters = Counters::new();
+        for (&service, entry) in &self.table.services {
+            for &to in entry.destinations.keys() {
+                let active = self.sessions.get(&(service, to)).copied().unwrap_or_default();
+                counters.insert((service, to), active);
+            }
+        }
+        Event::Dumped(self.table.clone(), counters)
+    }
+
+    fn act(&mut self, action: Action, events: &mut Vec<Event>) {
+        match action {
+            Action::Dump { .. } => events.push(self.dump()),
+            Action::Check => self.is_checking = true,
+            Action::Apply(ops) => {
+                let results = ops.into_iter().map(|op| self.carry_out(op)).collect();
+                events.push(Event::Applied(results));
+            }
+            Action::SaveState(memory) => {
+                self.saved.push(memory);
+                events.push(Event::StateSaved(Ok(())));
+            }
+            Action::Report(told) => self.told.push(told),
+            Action::HangUp(probe) => self.hung_up.push(probe),
+            Action::Pace(_, pace) => self.pace = pace,
+            Action::Stopped => self.has_stopped = true,
+            Action::StartProbe { .. }
+            | Action::StopProbe(_)
+            | Action::ProbeNow(_)
+            | Action::Settled => (),
+        }
+    }
+
+    fn carry_out(&mut self, op: Op) -> (Op, Result<(), Errno>) {
+        if let Some(errno) = self.refuses {
+            return (op, Err(errno));
+        }
+        self.written.push(line(&op));
+        table::apply(&mut self.table, &op);
+        (op, Ok(()))
+    }
+
+    /// Another program changes the table.
+    pub(super) fn intrudes(&mut self, op: &Op) {
+        table::apply(&mut self.table, op);
+    }
+
+    pub(super) fn has_sessions(&mut self, service: ServiceKey, to: DestinationKey, active: u32) {
+        let connections = Connections { active, ..Connections::default() };
+        self.sessions.insert((service, to), connections);
+    }
+
+    fn forget(&mut self) {
+        self.written.clear();
+        self.told.clear();
+    }
+
+    /// What was written since the last look is this, in this order.
+    #[track_caller]
+    pub(super) fn expect(&mut self, lines: &[&str]) {
+        assert_eq!(std::mem::take(&mut self.written), lines);
+    }
+
+    /// Whether the operator was told something like it.
+    pub(super) fn was_told(&self, what: &str) -> bool {
+        self.told.iter().any(|told| told.to_string().contains(what))
+    }
+
+    /// The weights of a service, by server number; `None`: not there.
+    pub(super) fn weights(&self, service: ServiceKey) -> [Option<u32>; 3] {
+        [1, 2, 3].map(|number| {
+            self.table.destination(service, pg(number)).map(|destination| destination.weight.0)
+        })
+    }
+}
+
+/// `rw pg1 +100` for an addition, `rw pg1 100` for an edit, `rw pg1 -` for a deletion; services likewise.
+fn line(op: &Op) -> String {
+    let key = op.service();
+    let known = [(RW, "rw"), (RO, "ro")].into_iter().find(|(known, _)| *known == key);
+    let service = known.map_or_else(|| key.to_string(), |(_, name)| name.to_owned());
+    let server = |to: &DestinationKey| {
+        let of = (1..=9).find(|&number| pg(number) == *to);
+        of.map_or_else(|| to.to_string(), |number| format!("pg{number}"))
+    };
+    match op {
+        Op::AddService(..) => format!("{service} +"),
+        Op::EditService(_, new) => format!("{service} {}", new.scheduler),
+        Op::DeleteService(_) => format!("{service} -"),
+        Op::AddDestination(_, to, new) => format!("{service} {} +{}", server(to), new.weight),
+        Op::EditDestination(_, to, new) => format!("{service} {} {}", server(to), new.weight),
+        Op::DeleteDestination(_, to) => format!("{service} {} -", server(to)),
+    }
+}

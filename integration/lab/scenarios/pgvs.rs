@@ -84,6 +84,11 @@ impl Pgvs {
         self.directory.join(format!("{name}.log"))
     }
 
+    /// Where its threads' last whereabouts go.
+    pub(crate) fn threads_path(&self) -> PathBuf {
+        self.log_path().with_extension("threads")
+    }
+
     /// Its messages so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
@@ -327,6 +332,8 @@ impl Pgvs {
 
 impl Drop for Pgvs {
     fn drop(&mut self) {
+        // Shown if the scenario failed: a daemon that stands still says nothing itself.
+        drop(fs::write(self.threads_path(), self.threads()));
         if let Some(mut child) = self.child.take() {
             drop(child.kill());
             drop(child.wait());

@@ -126,9 +126,15 @@ impl Reconciler {
         self.is_memory_dirty = true;
     }
 
-    /// These services may have to change.
+    /// These services may have to change by a decision: that waits for no slow repair and no second attempt.
     pub(super) fn look_at(&mut self, keys: Vec<ServiceKey>) {
         self.is_settled &= keys.is_empty();
+        for key in &keys {
+            self.guard.let_go(*key);
+            if let Some(strike) = self.strikes.get_mut(key) {
+                strike.until = None;
+            }
+        }
         self.dirty.extend(keys);
     }
 

@@ -1,7 +1,11 @@
 //! Servers that live and do not let the probe in.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use pgvs::config::PostgresProbe;
 use pgvs::engine::evidence::{Evidence, ProbeError, of};
+use tokio::time::sleep;
 use tokio_postgres::NoTls;
 
 use crate::cluster::{Cluster, wait_for};
@@ -16,12 +20,12 @@ async fn a_full_server_is_full_and_the_session_lives() {
     server.create_role("pgvs", "");
     let mut watch = Watch::start(server.address(), as_pgvs());
     watch.settle().await;
-    let clients = occupy(&server, 8).await;
+    let crowd = tokio::spawn(occupy(server.address()));
     let error = watch.refusal().await;
     assert_eq!(said(&error).0, "53300");
     assert_eq!(of(&error), Evidence::Full);
     watch.pulse().await;
-    drop(clients);
+    crowd.abort();
     let (_, before) = watch.until("admission", admitted).await;
     assert!(before.iter().filter_map(ended).next().is_none());
 }
@@ -119,18 +123,19 @@ async fn a_full_channel_loses_pulses_and_nothing_else() {
     while watch.refusal().await != ProbeError::Refused {}
 }
 
-/// Opens connections as `pgvs` until the server refuses, `most` at the most.
-async fn occupy(server: &Cluster, most: usize) -> Vec<tokio_postgres::Client> {
+/// Takes every connection that the server has for `pgvs`, until it is aborted.
+async fn occupy(address: SocketAddr) {
+    let mut config = tokio_postgres::Config::new();
+    config.host(address.ip().to_string()).port(address.port());
+    config.user("pgvs").dbname("postgres");
     let mut clients = Vec::new();
-    for _ in 0..most {
-        let mut config = tokio_postgres::Config::new();
-        let address = server.address();
-        config.host(address.ip().to_string()).port(address.port()).user("pgvs").dbname("postgres");
-        let Ok((client, connection)) = config.connect(NoTls).await else {
-            break;
-        };
-        tokio::spawn(connection);
-        clients.push(client);
+    loop {
+        match config.connect(NoTls).await {
+            Ok((client, connection)) => {
+                tokio::spawn(connection);
+                clients.push(client);
+            }
+            Err(_) => sleep(Duration::from_millis(5)).await,
+        }
     }
-    clients
 }

@@ -66,6 +66,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     for finding in &findings.all {
         tracing::warn!("{finding}");
     }
+    if findings.hidden > 0 {
+        tracing::warn!("and {} more warnings: see pgvs check", findings.hidden);
+    }
     let config = Arc::new(config);
     let ground = if options.observe {
         Ground::observing(options)?

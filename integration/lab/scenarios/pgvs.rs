@@ -217,7 +217,10 @@ impl Pgvs {
             if began.elapsed() > COMMAND_LIMIT {
                 child.kill()?;
                 child.wait()?;
-                bail!("{command:?} hangs: no end within {COMMAND_LIMIT:?}");
+                bail!(
+                    "{command:?} hangs: no end within {COMMAND_LIMIT:?}; the daemon's threads:\n{}",
+                    self.threads()
+                );
             }
             std::thread::sleep(Duration::from_millis(2));
         };
@@ -299,6 +302,21 @@ impl Pgvs {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Where each thread of the daemon is, for a failure.
+    fn threads(&self) -> String {
+        let Some(child) = &self.child else {
+            return "it does not run".to_owned();
+        };
+        let tasks = fs::read_dir(format!("/proc/{}/task", child.id()));
+        let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+        let lines = tasks.into_iter().flatten().flatten().map(|task| {
+            let [name, call, stack] =
+                ["comm", "syscall", "stack"].map(|it| read(task.path().join(it)));
+            format!("{name}: system call {call}\n{stack}")
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// Whether its process lives.

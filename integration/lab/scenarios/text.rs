@@ -4,11 +4,15 @@ use std::net::SocketAddr;
 
 use crate::net;
 
+/// How long a pulse may take before silence counts: an emulated processor stands still for seconds when the
+/// machine under it is busy. What scenarios measure does not wait for it, and those about silence go without.
+const PATIENCE: &str = "suspect_after = \"4s\"\nlost_after = \"10s\"\n";
+
 /// A pool of the lab's servers by number and weight, probed by PostgreSQL's protocol without a password.
 pub(crate) fn pool(servers: &[(u8, u32)]) -> String {
     let mut text = String::from(
         "[[pool]]\nname = \"orders\"\nprobe = \"postgres\"\n[pool.postgres]\nuser = \"pgvs\"\n",
-    );
+    ) + PATIENCE;
     for &(number, weight) in servers {
         server(&mut text, &format!("pg{number}"), net::server(number), weight);
     }
@@ -42,6 +46,11 @@ pub(crate) fn service(name: &str, address: SocketAddr, target: &str) -> String {
 /// The writer at the virtual address 0 and the readers at 1.
 pub(crate) fn orders() -> String {
     orders_with(&[(1, 100), (2, 100), (3, 100)])
+}
+
+/// The same with the defaults for silence.
+pub(crate) fn impatient() -> String {
+    orders().replace(PATIENCE, "")
 }
 
 /// The same with servers and weights of the scenario's own.

@@ -131,6 +131,9 @@ impl Clerk {
             Err(error) => return Reply::refused(format!("read the configuration: {error}")),
         };
         let mut warnings: Vec<String> = findings.all.iter().map(ToString::to_string).collect();
+        if findings.hidden > 0 {
+            warnings.push(format!("and {} more: see pgvs check", findings.hidden));
+        }
         warnings.extend(self.waits_for_a_start(&config));
         for warning in &warnings {
             tracing::warn!("{warning}");

@@ -178,16 +178,22 @@ impl Daemon {
                 None => std::future::pending().await,
             }
         };
-        let inputs = &mut self.inputs;
+        let Inputs { events, reports, requests, signals } = &mut self.inputs;
+        // By lot: operators who never stop asking do not stop the clock, nor the other way round.
+        let due_or_asked = async {
+            tokio::select! {
+                Some(ask) = requests.recv() => Input::Ask(ask),
+                () = due => Input::Event(Event::Tick),
+            }
+        };
         tokio::select! {
             biased;
-            Some(event) = inputs.events.recv() => Input::Event(event),
-            wish = inputs.signals.next() => Input::Wish(wish),
-            Some(Report { probe, at, observation }) = inputs.reports.recv() => {
+            Some(event) = events.recv() => Input::Event(event),
+            wish = signals.next() => Input::Wish(wish),
+            Some(Report { probe, at, observation }) = reports.recv() => {
                 Input::Event(Event::Probe { probe, at, observation })
             }
-            Some(ask) = inputs.requests.recv() => Input::Ask(ask),
-            () = due => Input::Event(Event::Tick),
+            input = due_or_asked => input,
         }
     }
 

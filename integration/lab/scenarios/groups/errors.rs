@@ -108,7 +108,7 @@ fn passwords(lab: &mut Lab) -> Result<()> {
     check("no password file", &["secret", "no such file"])?;
     fs::write(&secret, "lab-secret\n")?;
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o644))?;
-    check("a world-readable password file", &["secret", "0600"])?;
+    check("a world-readable password file", &["secret", "0644"])?;
     fs::remove_file(&secret)?;
     fs::create_dir(&secret)?;
     check("a directory for a password file", &["secret"])?;

@@ -166,8 +166,15 @@ fn stays(stage: &Stage, since: Instant) -> Result<()> {
     Ok(())
 }
 
+/// The usual stage with the defaults for silence.
+fn impatient(lab: &mut Lab) -> Result<Stage> {
+    let stage = Stage::open(lab, &text::impatient())?;
+    stage.wait_healthy(Instant::now())?;
+    Ok(stage)
+}
+
 fn silence(lab: &mut Lab) -> Result<()> {
-    let stage = Stage::orders(lab)?;
+    let stage = impatient(lab)?;
     let cut = Instant::now();
     net::cable(2, false)?;
     let outcome = fades(lab, &stage, cut);
@@ -193,7 +200,7 @@ fn fades(lab: &Lab, stage: &Stage, cut: Instant) -> Result<()> {
 }
 
 fn freeze(lab: &mut Lab) -> Result<()> {
-    let stage = Stage::orders(lab)?;
+    let stage = impatient(lab)?;
     let (tap, cut) = (Tap::start()?, Instant::now());
     net::cable(0, false)?;
     let alarm = stage.pgvs.wait_alarm("at once", Duration::from_secs(5));

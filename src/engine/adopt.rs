@@ -8,7 +8,7 @@ use crate::config::Target;
 
 impl Reconciler {
     /// Takes over the table as it was found at the start.
-    pub(super) fn adopt(&mut self, membership: &mut Membership, actions: &mut Vec<Action>) {
+    pub(super) fn adopt(&self, membership: &mut Membership, actions: &mut Vec<Action>) {
         self.adopt_new(membership, true);
         let found = self.actual.iter().flat_map(|table| &table.services);
         let ours = found.filter(|(key, _)| {
@@ -24,9 +24,8 @@ impl Reconciler {
 
     /// Takes the weights that the kernel has for members that were never decided. At the start, what a service
     /// lacks is taken for removed with a reason; later it is new in the config.
-    pub(super) fn adopt_new(&mut self, membership: &mut Membership, is_start: bool) {
+    pub(super) fn adopt_new(&self, membership: &mut Membership, is_start: bool) {
         let Some(actual) = &self.actual else { return };
-        let known = self.memory.owned.len();
         let Membership { services, pools, .. } = membership;
         for (key, service) in services {
             let Some(entry) = actual.services.get(key) else {
@@ -35,8 +34,6 @@ impl Reconciler {
             let Some(pool) = pools.get(service.pool) else {
                 continue;
             };
-            // Looked after from here on, whoever made it.
-            self.memory.owned.insert(*key);
             for (place, member) in pool.members.iter().enumerate() {
                 let is_new = service.decisions.get(place).is_none_or(Option::is_none);
                 let Some(adopted) = service.adopted.get_mut(place).filter(|_| is_new) else {
@@ -51,9 +48,6 @@ impl Reconciler {
                     service.last_writer = Some(place);
                 }
             }
-        }
-        if self.memory.owned.len() != known {
-            self.remember();
         }
     }
 }

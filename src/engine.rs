@@ -2,6 +2,7 @@
 //!
 //! No clock, no randomness, no logging, no effects: whoever calls says what time it is.
 
+mod adopt;
 pub mod cluster;
 pub mod controller;
 mod decide;

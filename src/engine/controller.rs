@@ -21,6 +21,9 @@ const LATE: Duration = Duration::from_millis(100);
 /// So soon silence is looked at again where it could not be decided yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// So often silence is looked at even if none can have lasted long enough.
+const LISTEN_EVERY: Duration = Duration::from_millis(500);
+
 /// Everything that the engine knows.
 #[derive(Clone, Debug)]
 pub struct Controller {
@@ -313,7 +316,9 @@ impl Controller {
                 next = Some(next.map_or(due, |next| next.min(due)));
             }
         }
-        self.listen_at = next.unwrap_or_else(|| now.after(Duration::from_secs(1)));
+        // Now and then in any case: how late a step comes is seen by its deadline only.
+        let latest = now.after(LISTEN_EVERY);
+        self.listen_at = next.map_or(latest, |next| next.min(latest));
         for (id, from) in changed {
             self.verdict_changed(id, from, actions);
         }

@@ -43,6 +43,11 @@ impl Guard {
         self.slowed.keys().copied()
     }
 
+    /// Lets a service go before its time is up.
+    pub(super) fn let_go(&mut self, key: ServiceKey) {
+        self.slowed.remove(&key);
+    }
+
     /// The next moment at which a repair may be made.
     pub(super) fn deadline(&self) -> Option<Time> {
         self.slowed.values().min().copied()

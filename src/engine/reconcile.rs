@@ -9,7 +9,6 @@ use super::drift::{self, Guard};
 use super::event::{Action, Transition};
 use super::membership::Membership;
 use super::memory::Memory;
-use super::policy::Adopted;
 use super::table::{self, Order};
 use super::want;
 use crate::config::{OnStop, Target};
@@ -126,9 +125,15 @@ impl Reconciler {
         self.is_memory_dirty = true;
     }
 
-    /// These services may have to change.
+    /// These services may have to change by a decision: that waits for no slow repair and no second attempt.
     pub(super) fn look_at(&mut self, keys: Vec<ServiceKey>) {
         self.is_settled &= keys.is_empty();
+        for key in &keys {
+            self.guard.let_go(*key);
+            if let Some(strike) = self.strikes.get_mut(key) {
+                strike.until = None;
+            }
+        }
         self.dirty.extend(keys);
     }
 
@@ -139,37 +144,6 @@ impl Reconciler {
         }
         self.dirty.extend(&self.memory.owned);
         self.is_settled = false;
-    }
-
-    /// Takes the weights that the kernel has for members that were never decided. At the start, what a service
-    /// lacks is taken for removed with a reason; later it is new in the config.
-    pub(super) fn adopt_new(&mut self, membership: &mut Membership, is_start: bool) {
-        let Some(actual) = &self.actual else { return };
-        let Membership { services, pools, .. } = membership;
-        for (key, service) in services {
-            let Some(entry) = actual.services.get(key) else {
-                continue;
-            };
-            let Some(pool) = pools.get(service.pool) else {
-                continue;
-            };
-            // Looked after from here on, whoever made it.
-            self.is_memory_dirty |= self.memory.owned.insert(*key);
-            for (place, member) in pool.members.iter().enumerate() {
-                let is_new = service.decisions.get(place).is_none_or(Option::is_none);
-                let Some(adopted) = service.adopted.get_mut(place).filter(|_| is_new) else {
-                    continue;
-                };
-                let Some(destination) = entry.destinations.get(&member.key()) else {
-                    *adopted = is_start.then_some(Adopted::Absent);
-                    continue;
-                };
-                *adopted = Some(Adopted::Weight(destination.weight));
-                if service.config.target == Target::Primary && destination.weight.is_usable() {
-                    service.last_writer = Some(place);
-                }
-            }
-        }
     }
 
     /// Takes a full read of the table; says whether it was the first one.
@@ -197,17 +171,7 @@ impl Reconciler {
         if std::mem::replace(&mut self.is_adopted, true) {
             return false;
         }
-        self.adopt_new(membership, true);
-        let found = self.actual.iter().flat_map(|table| &table.services);
-        let ours = found.filter(|(key, _)| {
-            membership.services.contains_key(key) || self.memory.owned.contains(key)
-        });
-        let (mut services, mut destinations) = (0, 0);
-        for (_, entry) in ours {
-            services += 1;
-            destinations += entry.destinations.len();
-        }
-        actions.push(Action::Report(Transition::Adopted { services, destinations }));
+        self.adopt(membership, actions);
         true
     }
 

@@ -86,6 +86,31 @@ fn the_same_repair_again_and_again_slows_down() {
 }
 
 #[test]
+fn a_failover_waits_for_no_slow_repair() {
+    let mut world = World::settled();
+    while !world.was_told("another program keeps writing") {
+        let op = edit(RW, 1, &world, 50);
+        world.intrudes(&op);
+        world.lives(1_000, &all());
+    }
+    assert_eq!(world.weights(RW), [Some(50), Some(0), Some(0)], "the repair waits");
+    world.hears(2, primary(2));
+    assert_eq!(world.weights(RW), [None, Some(100), Some(0)], "the failover does not");
+}
+
+#[test]
+fn a_failover_waits_for_no_second_attempt() {
+    let mut world = World::settled();
+    world.refuses = Some(Errno::ENOMEM);
+    let op = edit(RW, 1, &world, 50);
+    world.intrudes(&op);
+    world.lives(9_000, &all());
+    world.refuses = None;
+    world.hears(2, primary(2));
+    assert_eq!(world.weights(RW), [None, Some(100), Some(0)]);
+}
+
+#[test]
 fn a_refusal_is_told_and_tried_again_but_not_at_once_for_ever() {
     let mut world = World::settled();
     world.refuses = Some(Errno::EPERM);

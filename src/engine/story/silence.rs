@@ -52,6 +52,16 @@ fn soft_evidence_never_takes_the_last_standby() {
 }
 
 #[test]
+fn soft_evidence_takes_no_more_than_half_of_three() {
+    let mut config = orders();
+    config.services[1].target = Target::Any;
+    let mut world = World::settled_with(config);
+    world.hears(2, said("53300", "InitProcess"));
+    world.hears(3, said("53300", "InitProcess"));
+    assert_eq!(world.weights(RO), [Some(100), Some(0), Some(100)]);
+}
+
+#[test]
 fn the_probes_own_limit_or_password_says_nothing_about_the_server() {
     let mut world = World::settled();
     world.hears(2, said("53300", "InitializeSessionUserId"));

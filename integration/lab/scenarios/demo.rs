@@ -70,6 +70,11 @@ pub(super) fn run() -> Result<bool> {
             for (what, figure) in figures {
                 say(&format!("  {what:<width$}  {figure}"));
             }
+            if is_emulated() {
+                say(
+                    "\nThis processor is emulated, some ten times slower than a real one: so are these times.",
+                );
+            }
             say(&format!(
                 "\nThe demo took {:.0} s. Everything worked.",
                 began.elapsed().as_secs_f64()
@@ -85,6 +90,7 @@ pub(super) fn run() -> Result<bool> {
 
 fn play(lab: &mut Lab) -> Result<Vec<(&'static str, String)>> {
     lab.begin("demo")?;
+    lab.is_quiet = true;
     let mut play = Play::default();
     title("The cluster starts: one primary, two streaming standbys");
     let began = Instant::now();
@@ -97,6 +103,11 @@ fn play(lab: &mut Lab) -> Result<Vec<(&'static str, String)>> {
     Ok(play.figures)
 }
 
+/// Whether QEMU makes the processor in software.
+fn is_emulated() -> bool {
+    std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("QEMU TCG"))
+}
+
 fn capital(words: &str) -> String {
     match words.split_at_checked(1) {
         Some((first, rest)) if !words.starts_with("pgvs") => first.to_uppercase() + rest,
@@ -105,7 +116,7 @@ fn capital(words: &str) -> String {
 }
 
 fn title(text: &str) {
-    say(&format!("\n== {text}"));
+    say(&format!("\n== {text}\n"));
 }
 
 /// What happens, or what was seen.
@@ -117,7 +128,7 @@ fn tell(text: &str) {
 fn show(command: &str, output: &str) {
     say(&format!("\n   director# {command}"));
     for line in output.trim_end().lines() {
-        say(&format!("   {}", line.trim_end()));
+        say(format!("   {line}").trim_end());
     }
     say("");
 }

@@ -5,6 +5,7 @@ mod scenes;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -100,6 +101,7 @@ fn play(lab: &mut Lab) -> Result<Vec<(&'static str, String)>> {
         title(&format!("{}. {}", number + 1, capital(words)));
         scene(lab, &mut play).with_context(|| format!("step {}, {words}", number + 1))?;
     }
+    lab.foreign_is_untouched()?;
     Ok(play.figures)
 }
 
@@ -116,21 +118,38 @@ fn capital(words: &str) -> String {
 }
 
 fn title(text: &str) {
-    say(&format!("\n== {text}\n"));
+    gap();
+    line(&format!("== {text}"));
+    gap();
 }
 
 /// What happens, or what was seen.
 fn tell(text: &str) {
-    say(&format!("   {text}"));
+    line(&format!("   {text}"));
 }
 
 /// What a command printed.
 fn show(command: &str, output: &str) {
-    say(&format!("\n   director# {command}"));
-    for line in output.trim_end().lines() {
-        say(format!("   {line}").trim_end());
+    gap();
+    tell(&format!("director# {command}"));
+    for text in output.trim_end().lines() {
+        line(format!("   {text}").trim_end());
     }
-    say("");
+    gap();
+}
+
+/// An empty line, unless the last one was.
+fn gap() {
+    if !LAST_WAS_EMPTY.load(Ordering::Relaxed) {
+        line("");
+    }
+}
+
+static LAST_WAS_EMPTY: AtomicBool = AtomicBool::new(false);
+
+fn line(text: &str) {
+    say(text);
+    LAST_WAS_EMPTY.store(text.is_empty(), Ordering::Relaxed);
 }
 
 /// Where connections landed, as bars.

@@ -63,6 +63,8 @@ pub(crate) struct Stall {
 pub(crate) struct Disk {
     pub(crate) memory: Memory,
     pub(crate) is_full: bool,
+    /// Something was forgotten with a daemon that could not write it.
+    pub(crate) has_lost: bool,
     pub(crate) is_slow: bool,
 }
 
@@ -135,6 +137,7 @@ impl World {
             return;
         };
         self.note("the daemon is killed".into());
+        self.disk.has_lost |= daemon.durable != self.disk.memory.owned || self.disk.is_full;
         if let Some(Job::Apply { ops, .. }) = daemon.job
             && self.rng.bool()
         {

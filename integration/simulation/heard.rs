@@ -47,6 +47,7 @@ struct Heard {
     is_condemned: bool,
     /// It is shutting down or starting: only a fresh connection that is admitted says otherwise.
     is_closed: bool,
+    has_session: bool,
 }
 
 impl Ears {
@@ -74,10 +75,12 @@ impl Ears {
             since: at,
             is_condemned: false,
             is_closed: false,
+            has_session: false,
         });
         let mut is_answer = true;
         match observation {
             Observation::Pulse(facts) => {
+                heard.has_session = true;
                 if heard.is_condemned || heard.facts.map(|old| old.role) != Some(facts.role) {
                     heard.since = at;
                 }
@@ -85,9 +88,15 @@ impl Ears {
                 heard.is_condemned = heard.is_closed;
             }
             Observation::Admitted => heard.is_closed = false,
-            Observation::SessionEnded(word) => is_answer = word.is_some(),
+            Observation::SessionEnded(word) => {
+                heard.has_session = false;
+                is_answer = word.is_some();
+            }
             Observation::NotAdmitted(error) => match of(error) {
-                Evidence::Gone => heard.is_condemned = true,
+                // A session may have ended unheard a moment ago; the next refusal is sure.
+                Evidence::Gone => {
+                    heard.is_condemned |= !std::mem::take(&mut heard.has_session);
+                }
                 Evidence::NotNow => (heard.is_condemned, heard.is_closed) = (true, true),
                 Evidence::Silence | Evidence::Blind => is_answer = false,
                 Evidence::Full
@@ -200,7 +209,14 @@ impl World {
             // One that comes up may still fall by what was heard before.
             let asked = (to.0, settings.clone());
             let is_long = ears.heard.get(&asked).is_some_and(|it| now.since(it.since) > RISE);
-            let fits = match said(to.0).filter(|_| is_long).map(|word| (target, word.role)) {
+            // A primary on an older timeline than the last writer's never serves.
+            let newest = ears.newest.get(&pool.name).copied();
+            let is_current = |word: &Facts| word.timeline.is_none() || word.timeline >= newest;
+            let fits = match said(to.0)
+                .filter(|_| is_long)
+                .filter(is_current)
+                .map(|word| (target, word.role))
+            {
                 Some((Target::Primary, Role::Primary) | (Target::Any, _)) => true,
                 Some((Target::Standby | Target::PreferStandby, Role::Standby)) => true,
                 Some((Target::PreferStandby, Role::Primary)) => standbys == 0,

@@ -135,6 +135,7 @@ impl World {
     /// Another program changed a service.
     pub(crate) fn watch_other(&mut self, key: ServiceKey) {
         self.watch.writes_of_others += 1;
+        self.watch.ears.disturbed();
         self.watch.floors.remove(&key);
         let now = self.now;
         self.watch.others.entry(key).or_default().push(now);

@@ -414,6 +414,19 @@ impl Verdict {
 }
 
 impl Condition {
+    /// Whether it follows from hard evidence.
+    pub const fn is_hard(self) -> bool {
+        match self {
+            Self::Down | Self::Lost | Self::Starting | Self::Closing => true,
+            Self::Unknown
+            | Self::Up
+            | Self::Suspect
+            | Self::Hung
+            | Self::Full
+            | Self::Refusing(_) => false,
+        }
+    }
+
     /// Whether the operator wants to know the cause.
     pub const fn is_bad(self) -> bool {
         !matches!(self, Self::Up | Self::Unknown)

@@ -68,6 +68,13 @@ pub(crate) struct Disk {
     pub(crate) is_slow: bool,
 }
 
+impl Disk {
+    /// A daemon that took these services for its own is gone.
+    fn forget(&mut self, durable: &BTreeSet<ServiceKey>) {
+        self.has_lost |= *durable != self.memory.owned || self.is_full;
+    }
+}
+
 fn time(at: At) -> Time {
     Time::new(Duration::from_micros(at))
 }
@@ -137,7 +144,7 @@ impl World {
             return;
         };
         self.note("the daemon is killed".into());
-        self.disk.has_lost |= daemon.durable != self.disk.memory.owned || self.disk.is_full;
+        self.disk.forget(&daemon.durable);
         if let Some(Job::Apply { ops, .. }) = daemon.job
             && self.rng.bool()
         {
@@ -298,7 +305,9 @@ impl World {
             Action::Stopped => {
                 self.note("stopped".into());
                 self.watch_stopped();
-                self.daemon = None;
+                if let Some(daemon) = self.daemon.take() {
+                    self.disk.forget(&daemon.durable);
+                }
             }
         }
     }

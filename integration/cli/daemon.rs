@@ -108,12 +108,17 @@ impl Daemon {
 
     /// The same with further arguments.
     pub(crate) fn observing_with(config: &str, arguments: &[&str]) -> Self {
+        Self::observing_in(config, arguments, &[])
+    }
+
+    /// The same with an environment.
+    pub(crate) fn observing_in(config: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut daemon = Self::files(config);
         let log = File::create(daemon.path("log")).unwrap();
         let mut command = pgvs();
         command.args(["run", "--observe", "--config"]).arg(daemon.config()).arg("--socket");
-        command.arg(daemon.socket()).args(arguments).stderr(log).stdout(Stdio::null());
-        daemon.child = Some(command.spawn().unwrap());
+        command.arg(daemon.socket()).args(args).envs(environment.iter().copied());
+        daemon.child = Some(command.stderr(log).stdout(Stdio::null()).spawn().unwrap());
         wait("daemon that answers and has settled", || {
             let said = daemon.run(&["status"]);
             if said.code == 2 { Err(format!("{said:?}\n{}", daemon.log())) } else { Ok(()) }

@@ -272,3 +272,15 @@ fn systemd_is_told_when_it_is_ready_reloads_and_stops() {
     heard("STOPPING=1");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn a_service_manager_that_reads_nothing_holds_nobody_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let _unread = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let daemon = Daemon::observing_in(CONFIG, &[], &[("NOTIFY_SOCKET", path.to_str().unwrap())]);
+    // A datagram socket holds 10 messages, or what net.unix.max_dgram_qlen says.
+    for _ in 0..20 {
+        assert_eq!(daemon.run(&["reload"]).code, 0);
+    }
+}

@@ -60,7 +60,7 @@ async fn a_password_file_that_cannot_be_used_is_named_with_the_remedy() {
     let readable = password_file(&directory, "secret", 0o644);
     let table = [
         (with_file(readable), "mode 0644"),
-        (with_file(directory.path().join("none")), "No such file"),
+        (with_file(directory.path().join("none")), "no such file"),
         (with_file(directory.path().to_owned()), "is a directory"),
         (as_pgvs(), "set password_file"),
     ];

@@ -128,6 +128,7 @@ impl Lab {
     pub(crate) fn daemon_alone(&mut self, name: &str, config: &str) -> Result<Pgvs> {
         let pgvs = Pgvs::new(&self.pgvs, &self.directory(), name)?;
         self.keep_log(&pgvs.log_path());
+        self.keep_log(&pgvs.threads_path());
         pgvs.write(config)?;
         Ok(pgvs)
     }

@@ -4,6 +4,9 @@ use std::fs::{self, File};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -55,6 +58,34 @@ pub(crate) struct Pgvs {
     directory: PathBuf,
     notify: UnixDatagram,
     child: Option<Child>,
+    listener: Option<Listener>,
+}
+
+/// Takes what the daemon tells its service manager, as systemd would; stops when dropped.
+struct Listener {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Listener {
+    fn start(notify: &UnixDatagram) -> Result<Self> {
+        let (socket, stop) = (notify.try_clone()?, Arc::new(AtomicBool::new(false)));
+        let until = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            while !until.load(Ordering::Relaxed) {
+                // It waits a tenth of a second.
+                drop(socket.recv(&mut [0; 4096]));
+            }
+        });
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        drop(self.thread.take().map(JoinHandle::join));
+    }
 }
 
 impl Pgvs {
@@ -70,7 +101,7 @@ impl Pgvs {
         }
         let notify = UnixDatagram::bind(directory.join("notify")).context("bind NOTIFY_SOCKET")?;
         notify.set_read_timeout(Some(Duration::from_millis(100)))?;
-        Ok(Self { program: program.to_owned(), directory, notify, child: None })
+        Ok(Self { program: program.to_owned(), directory, notify, child: None, listener: None })
     }
 
     /// One of its files: `pgvs.toml`, `state`, `run/pgvs.sock`, `log`.
@@ -82,6 +113,11 @@ impl Pgvs {
     pub(crate) fn log_path(&self) -> PathBuf {
         let name = self.directory.file_name().unwrap_or_default().to_string_lossy();
         self.directory.join(format!("{name}.log"))
+    }
+
+    /// Where its threads' last whereabouts go.
+    pub(crate) fn threads_path(&self) -> PathBuf {
+        self.log_path().with_extension("threads")
     }
 
     /// Its messages so far.
@@ -139,6 +175,7 @@ impl Pgvs {
 
     fn launch(&mut self, mut command: Command) -> Result<Duration> {
         ensure!(self.child.is_none(), "the daemon runs already");
+        self.stop_listening();
         self.forget_ready()?;
         let began = Instant::now();
         let log = File::options().create(true).append(true).open(self.log_path())?;
@@ -147,7 +184,14 @@ impl Pgvs {
         self.child =
             Some(Namespace::Director.inside(|| command.spawn().context("start pgvs run"))?);
         self.wait_ready(began + READY_LIMIT)?;
-        Ok(began.elapsed())
+        let took = began.elapsed();
+        self.listener = Some(Listener::start(&self.notify)?);
+        Ok(took)
+    }
+
+    /// From here on nobody takes what the daemon tells its service manager.
+    pub(crate) fn stop_listening(&mut self) {
+        self.listener = None;
     }
 
     /// What an earlier daemon said is no word of the next one.
@@ -327,6 +371,8 @@ impl Pgvs {
 
 impl Drop for Pgvs {
     fn drop(&mut self) {
+        // Shown if the scenario failed: a daemon that stands still says nothing itself.
+        drop(fs::write(self.threads_path(), self.threads()));
         if let Some(mut child) = self.child.take() {
             drop(child.kill());
             drop(child.wait());

@@ -48,9 +48,9 @@ pub(crate) fn orders() -> String {
     orders_with(&[(1, 100), (2, 100), (3, 100)])
 }
 
-/// The same with the defaults for silence.
-pub(crate) fn impatient() -> String {
-    orders().replace(PATIENCE, "")
+/// The same with less patience.
+pub(crate) fn attentive() -> String {
+    orders().replace(PATIENCE, "suspect_after = \"1s\"\nlost_after = \"4s\"\n")
 }
 
 /// The same with servers and weights of the scenario's own.

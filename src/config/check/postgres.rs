@@ -129,7 +129,7 @@ impl Check<'_> {
         } else if let Some(error) = self.host.password_files.get(&path) {
             let draft = Draft::new(&**error).at(written.place, "cannot be used");
             self.report.error(draft.help(format!(
-                "only the user that runs pgvs may read it: chmod 600 {}",
+                "it must be there, and only the user that runs pgvs may read it: chmod 600 {}",
                 path.display()
             )));
         }

@@ -6,6 +6,8 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use crate::host::files::said;
+
 /// How long a password file may be, in bytes.
 const LIMIT: u64 = 4096;
 
@@ -43,18 +45,18 @@ pub(super) fn read(path: &Path) -> Result<Password, String> {
         // A named pipe without a writer would block for ever.
         .custom_flags(libc::O_NONBLOCK)
         .open(path)
-        .map_err(|error| format!("read password file {shown}: {error}"))?;
+        .map_err(|error| format!("read password file {shown}: {}", said(&error)))?;
     check_file(&file).map_err(|what| format!("password file {shown} {what}"))?;
     let mut bytes = Vec::new();
     file.take(LIMIT + 1)
         .read_to_end(&mut bytes)
-        .map_err(|error| format!("read password file {shown}: {error}"))?;
+        .map_err(|error| format!("read password file {shown}: {}", said(&error)))?;
     check_content(bytes).map_err(|what| format!("password file {shown} {what}"))
 }
 
 /// Judges the open file, so that nobody can exchange it in between.
 fn check_file(file: &File) -> Result<(), String> {
-    let meta = file.metadata().map_err(|error| format!("cannot be examined: {error}"))?;
+    let meta = file.metadata().map_err(|error| format!("cannot be examined: {}", said(&error)))?;
     if meta.is_dir() {
         return Err("is a directory: name a file that holds only the password".into());
     }
@@ -153,7 +155,7 @@ mod tests {
         }
         assert!(check(directory.0.path()).unwrap_err().contains("directory"));
         let missing = directory.0.path().join("none");
-        assert!(check(&missing).unwrap_err().contains("No such file"));
+        assert!(check(&missing).unwrap_err().contains("no such file"));
     }
 
     #[test]

@@ -32,6 +32,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario { name: "six", shows: "services and servers over IPv6", run: six },
     Scenario {
+        name: "deaf-manager",
+        shows: "a service manager that does not listen holds nothing up",
+        run: deaf_manager,
+    },
+    Scenario {
         name: "on-stop",
         shows: "on_stop quiesces or removes what is ours, one by one, and nothing else",
         run: on_stop,
@@ -153,6 +158,25 @@ fn six(lab: &mut Lab) -> Result<()> {
     ensure!(ours.stdout == theirs, "pgvs ipvsadm -Ln:\n{}ipvsadm -Ln:\n{theirs}", ours.stdout);
     let (proc, neli) = (kernel::by_proc()?, kernel::by_neli()?);
     ensure!(proc == neli, "/proc says\n{proc}\nneli says\n{neli}");
+    Ok(())
+}
+
+fn deaf_manager(lab: &mut Lab) -> Result<()> {
+    let config = |weight| text::unprobed(&[(1, weight)]) + &text::service("a", net::vip(0), "any");
+    let mut pgvs = lab.daemon(&config(100))?;
+    pgvs.start()?;
+    pgvs.stop_listening();
+    // The kernel keeps some ten words for whoever does not read them.
+    for weight in 1..=20 {
+        pgvs.write(&config(weight))?;
+        pgvs.run(&["reload"])?.expect(0)?;
+        ensure!(
+            weights_now(rw())?[0] == Some(weight),
+            "reload {weight} has not come to the kernel"
+        );
+    }
+    pgvs.run(&["status"])?.expect(0)?;
+    lab.step("twenty reloads, each in the kernel");
     Ok(())
 }
 

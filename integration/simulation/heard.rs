@@ -48,6 +48,8 @@ struct Heard {
     /// It is shutting down or starting: only a fresh connection that is admitted says otherwise.
     is_closed: bool,
     has_session: bool,
+    /// Nothing listened there when it was last asked: hard evidence where no session answers.
+    is_refused: bool,
 }
 
 impl Ears {
@@ -76,11 +78,13 @@ impl Ears {
             is_condemned: false,
             is_closed: false,
             has_session: false,
+            is_refused: false,
         });
         let mut is_answer = true;
         match observation {
             Observation::Pulse(facts) => {
                 heard.has_session = true;
+                heard.is_refused = false;
                 if heard.is_condemned || heard.facts.map(|old| old.role) != Some(facts.role) {
                     heard.since = at;
                 }
@@ -95,6 +99,7 @@ impl Ears {
             Observation::NotAdmitted(error) => match of(error) {
                 // A session may have ended unheard a moment ago; the next refusal is sure.
                 Evidence::Gone => {
+                    heard.is_refused = true;
                     heard.is_condemned |= !std::mem::take(&mut heard.has_session);
                 }
                 Evidence::NotNow => (heard.is_condemned, heard.is_closed) = (true, true),
@@ -129,7 +134,8 @@ impl Ears {
 
     /// What a server said, as long as nothing hard speaks against it.
     fn standing_word(&self, asked: &Asked, now: Time) -> Option<Facts> {
-        let heard = self.heard.get(asked).filter(|heard| !heard.is_condemned)?;
+        let heard =
+            self.heard.get(asked).filter(|heard| !heard.is_condemned && !heard.is_refused)?;
         heard.facts.filter(|_| now.since(heard.last_answer) < LOST_AFTER)
     }
 }

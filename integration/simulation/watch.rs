@@ -229,7 +229,7 @@ impl World {
         });
         let trash = destination_of(op).and_then(|to| self.kernel.trash.get(&(key, to)));
         let unflushed = trash
-            .is_some_and(|trash| trash.author == Author::Daemon && trash.flushed_at > self.now);
+            .is_some_and(|trash| trash.author == Author::Daemon && trash.is_unflushed(self.now));
         // A daemon does not know what the one before it deleted a moment ago.
         let is_old = self.daemon.as_ref().is_some_and(|daemon| daemon.base + SECOND > self.now);
         Before {

@@ -5,6 +5,7 @@ mod scenes;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -70,6 +71,11 @@ pub(super) fn run() -> Result<bool> {
             for (what, figure) in figures {
                 say(&format!("  {what:<width$}  {figure}"));
             }
+            if is_emulated() {
+                say(
+                    "\nThis processor is emulated, some ten times slower than a real one: so are these times.",
+                );
+            }
             say(&format!(
                 "\nThe demo took {:.0} s. Everything worked.",
                 began.elapsed().as_secs_f64()
@@ -85,6 +91,7 @@ pub(super) fn run() -> Result<bool> {
 
 fn play(lab: &mut Lab) -> Result<Vec<(&'static str, String)>> {
     lab.begin("demo")?;
+    lab.is_quiet = true;
     let mut play = Play::default();
     title("The cluster starts: one primary, two streaming standbys");
     let began = Instant::now();
@@ -94,7 +101,13 @@ fn play(lab: &mut Lab) -> Result<Vec<(&'static str, String)>> {
         title(&format!("{}. {}", number + 1, capital(words)));
         scene(lab, &mut play).with_context(|| format!("step {}, {words}", number + 1))?;
     }
+    lab.foreign_is_untouched()?;
     Ok(play.figures)
+}
+
+/// Whether QEMU makes the processor in software.
+fn is_emulated() -> bool {
+    std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("QEMU TCG"))
 }
 
 fn capital(words: &str) -> String {
@@ -105,21 +118,38 @@ fn capital(words: &str) -> String {
 }
 
 fn title(text: &str) {
-    say(&format!("\n== {text}"));
+    gap();
+    line(&format!("== {text}"));
+    gap();
 }
 
 /// What happens, or what was seen.
 fn tell(text: &str) {
-    say(&format!("   {text}"));
+    line(&format!("   {text}"));
 }
 
 /// What a command printed.
 fn show(command: &str, output: &str) {
-    say(&format!("\n   director# {command}"));
-    for line in output.trim_end().lines() {
-        say(&format!("   {}", line.trim_end()));
+    gap();
+    tell(&format!("director# {command}"));
+    for text in output.trim_end().lines() {
+        line(format!("   {text}").trim_end());
     }
-    say("");
+    gap();
+}
+
+/// An empty line, unless the last one was.
+fn gap() {
+    if !LAST_WAS_EMPTY.load(Ordering::Relaxed) {
+        line("");
+    }
+}
+
+static LAST_WAS_EMPTY: AtomicBool = AtomicBool::new(false);
+
+fn line(text: &str) {
+    say(text);
+    LAST_WAS_EMPTY.store(text.is_empty(), Ordering::Relaxed);
 }
 
 /// Where connections landed, as bars.

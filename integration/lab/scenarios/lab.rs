@@ -37,6 +37,8 @@ pub(crate) struct Lab {
     started: Instant,
     logs: Vec<PathBuf>,
     foreign: Option<String>,
+    /// Whether [`Lab::step`] keeps silent: the demo tells its own story.
+    pub(crate) is_quiet: bool,
 }
 
 /// A service that somebody else made in the director: pgvs must never touch it.
@@ -61,6 +63,7 @@ impl Lab {
             started: Instant::now(),
             logs: Vec::new(),
             foreign: None,
+            is_quiet: false,
         })
     }
 
@@ -99,6 +102,9 @@ impl Lab {
 
     /// Says what happens, with the seconds since the scenario began.
     pub(crate) fn step(&self, text: impl AsRef<str>) {
+        if self.is_quiet {
+            return;
+        }
         crate::say(&format!("  {:6.1} s  {}", self.started.elapsed().as_secs_f64(), text.as_ref()));
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct Stage {
     pub(crate) pgvs: Pgvs,
     /// The table's reader.
     pub(crate) watch: Watch,
+    /// The moment before the daemon was started.
+    pub(crate) started: Instant,
 }
 
 impl Stage {
@@ -53,9 +55,10 @@ impl Stage {
         lab.cluster()?;
         let mut pgvs = lab.daemon(config)?;
         let watch = Watch::start()?;
+        let started = Instant::now();
         let took = pgvs.start()?;
         lab.step(format!("pgvs is ready after {:.2} s", took.as_secs_f64()));
-        Ok(Self { pgvs, watch })
+        Ok(Self { pgvs, watch, started })
     }
 
     /// Waits until both services are as a healthy cluster wants them.

@@ -123,8 +123,9 @@ fn crash_password(lab: &mut Lab) -> Result<()> {
     let line = format!("user = \"pgvs\"\npassword_file = \"{}\"", secret.display());
     pgvs.write(&text::orders().replace("user = \"pgvs\"", &line))?;
     let watch = crate::watch::Watch::start()?;
+    let started = Instant::now();
     pgvs.start()?;
-    let mut stage = Stage { pgvs, watch };
+    let mut stage = Stage { pgvs, watch, started };
     stage.wait_healthy(Instant::now())?;
     lab.step("the probe logs in by SCRAM with its password");
     let mut session = client::connect(net::vip(0))?;

@@ -52,8 +52,9 @@ fn plan(lab: &mut Lab) -> Result<()> {
     lab.step(format!("without a daemon, on an empty table:\n{}", answer.stdout.trim_end()));
     ensure!(tap.writes()?.is_empty(), "plan wrote");
     let watch = Watch::start()?;
+    let started = Instant::now();
     pgvs.start()?;
-    let stage = Stage { pgvs, watch };
+    let stage = Stage { pgvs, watch, started };
     stage.wait_healthy(Instant::now())?;
     drop(tap.writes()?);
     stage.pgvs.run(&["plan"])?.expect(0)?;

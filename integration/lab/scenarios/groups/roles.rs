@@ -13,7 +13,7 @@ use crate::lab::Lab;
 use crate::net::{self, Namespace};
 use crate::postgres::{Settings, Stop};
 use crate::session::Session;
-use crate::stage::{RO, RW, SOON, Stage, ro, rw, weights};
+use crate::stage::{RO, RW, SOON, Stage, Weights, ro, rw, weights};
 use crate::table::Key;
 use crate::{kernel, text};
 
@@ -66,6 +66,10 @@ fn roles(lab: &mut Lab) -> Result<()> {
     Ok(())
 }
 
+/// A server that is down stands in no service.
+const RW_WITHOUT_2: Weights = [Some(100), None, Some(0)];
+const RO_WITHOUT_2: Weights = [Some(0), None, Some(100)];
+
 fn rotation(lab: &mut Lab) -> Result<()> {
     let stage = Stage::orders(lab)?;
     a_standby_is_rotated(lab, &stage)?;
@@ -84,7 +88,7 @@ fn a_standby_is_rotated(lab: &mut Lab, stage: &Stage) -> Result<()> {
     session.close()?;
     lab.cluster_as_is()?.server(2)?.wait_end(Duration::from_secs(10))?;
     lab.step("a standby in a smart stop kept its session and ended with it");
-    stage.wait("pg2 is gone", told, RW, [Some(0), None, Some(100)])?;
+    stage.wait("pg2 is gone", told, RW_WITHOUT_2, RO_WITHOUT_2)?;
     let started = Instant::now();
     lab.cluster_as_is()?.restart(2)?;
     let back = stage.wait_healthy(started)?;
@@ -96,9 +100,10 @@ fn a_standby_is_rotated(lab: &mut Lab, stage: &Stage) -> Result<()> {
 fn no_standby_is_left(lab: &mut Lab, stage: &Stage) -> Result<()> {
     let began = Instant::now();
     lab.cluster_as_is()?.server(2)?.tell(Stop::Kill)?;
-    stage.wait("pg2 is gone", began, RW, [Some(0), None, Some(100)])?;
+    stage.wait("pg2 is gone", began, RW_WITHOUT_2, RO_WITHOUT_2)?;
     lab.cluster_as_is()?.server(3)?.tell(Stop::Kill)?;
-    stage.wait("readers at the primary", began, RW, [Some(100), None, None])?;
+    let alone = [Some(100), None, None];
+    stage.wait("readers at the primary", began, alone, alone)?;
     let landed = client::spread(net::vip(1), 4)?;
     ensure!(landed == BTreeMap::from([(net::server(1), 4)]), "readers went to {landed:?}");
     lab.step("no standby left: readers are served by the primary");
@@ -107,7 +112,8 @@ fn no_standby_is_left(lab: &mut Lab, stage: &Stage) -> Result<()> {
     }
     let again = Instant::now();
     lab.cluster_as_is()?.restart(2)?;
-    stage.wait("readers at pg2 alone", again, RW, [Some(0), Some(100), None])?;
+    let (writer, readers) = ([Some(100), Some(0), None], [Some(0), Some(100), None]);
+    stage.wait("readers at pg2 alone", again, writer, readers)?;
     lab.cluster_as_is()?.restart(3)?;
     stage.wait_healthy(again)?;
     Ok(())

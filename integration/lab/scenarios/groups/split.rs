@@ -9,7 +9,7 @@ use crate::client;
 use crate::lab::Lab;
 use crate::net;
 use crate::postgres::{Settings, Stop};
-use crate::stage::{RW, SOON, Stage, ro, rw};
+use crate::stage::{SOON, Stage, ro, rw};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -36,7 +36,7 @@ fn stranger(lab: &mut Lab) -> Result<()> {
     let stage = Stage::orders(lab)?;
     let began = Instant::now();
     lab.cluster_as_is()?.server(3)?.tell(Stop::Kill)?;
-    stage.wait("pg3 is gone", began, RW, [Some(0), Some(100), None])?;
+    stage.wait("pg3 is gone", began, [Some(100), Some(0), None], [Some(0), Some(100), None])?;
     lab.cluster_as_is()?.server(3)?.wait_end(SOON)?;
     lab.cluster_as_is()?.make_foreign(3)?;
     let came = Instant::now();

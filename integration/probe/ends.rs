@@ -1,14 +1,30 @@
 //! How servers end, hang and come back: what a probe reports, and in which order.
 
+use std::time::Duration;
+
+use pgvs::config::PostgresProbe;
 use pgvs::engine::evidence::{Observation, ProbeError, Stage};
 use pgvs::model::postgres::Role;
 use rustix::process::Signal;
+use tokio::time::sleep;
 
 use crate::cluster::Cluster;
 use crate::watch::{Watch, admitted, ended, facts, refused, role, said, settings};
 
 fn word(severity: &str, sqlstate: &str) -> Option<(String, String)> {
     Some((severity.into(), sqlstate.into()))
+}
+
+/// Settings with a pulse so slow that there is a time between two.
+pub(crate) fn slow() -> PostgresProbe {
+    PostgresProbe { pulse: Duration::from_millis(500), ..settings() }
+}
+
+/// Waits for a moment in which the session idles: PostgreSQL keeps its word from one that it is just answering
+/// when it dies.
+pub(crate) async fn idle(watch: &mut Watch) {
+    watch.settle().await;
+    sleep(Duration::from_millis(150)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,8 +53,8 @@ async fn a_fast_stop_ends_the_session_with_its_word_and_then_refuses() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_immediate_stop_is_heard_as_a_warning() {
     let server = Cluster::primary();
-    let mut watch = Watch::start(server.address(), settings());
-    watch.settle().await;
+    let mut watch = Watch::start(server.address(), slow());
+    idle(&mut watch).await;
     server.signal(Signal::QUIT);
     let (end, _) = watch.until("end of the session", ended).await;
     assert_eq!(end, word("WARNING", "57P01"));
@@ -49,8 +65,8 @@ async fn an_immediate_stop_is_heard_as_a_warning() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_is_heard_as_a_warning_and_the_server_comes_back() {
     let server = Cluster::primary();
-    let mut watch = Watch::start(server.address(), settings());
-    watch.settle().await;
+    let mut watch = Watch::start(server.address(), slow());
+    idle(&mut watch).await;
     let victim = server.sql("select pid from pg_stat_activity where backend_type = 'walwriter'");
     server.signal_backend(&victim, Signal::KILL);
     let (end, _) = watch.until("end of the session", ended).await;

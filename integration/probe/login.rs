@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::cluster::{Cluster, run, wait_for};
+use crate::ends::{idle, slow};
 use crate::watch::{Watch, as_pgvs, ended, own_problem, said};
 
 /// A password file in `directory`.
@@ -117,9 +118,10 @@ async fn the_last_word_comes_through_tls() {
     let server = tls_server(3, "TLSv1.3");
     let directory = tempfile::tempdir().unwrap();
     let file = password_file(&directory, "secret", 0o600);
-    let settings = PostgresProbe { sslmode: SslMode::Require, ..with_file(file) };
+    let settings =
+        PostgresProbe { sslmode: SslMode::Require, pulse: slow().pulse, ..with_file(file) };
     let mut watch = Watch::start(server.address(), settings);
-    watch.settle().await;
+    idle(&mut watch).await;
     server.signal(Signal::QUIT);
     let (end, _) = watch.until("end of the session", ended).await;
     assert_eq!(end, Some(("WARNING".into(), "57P01".into())));

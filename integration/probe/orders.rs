@@ -174,3 +174,25 @@ async fn the_last_word_is_heard_from_a_server_that_closes_on_an_unread_question(
         assert_eq!(word, Some(("FATAL".into(), "57P01".into())));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warning_that_announces_the_end_is_the_end() {
+    let fake = Fake::new(|mut conn, number| async move {
+        conn.log_in(&[("in_hot_standby", "off")]).await?;
+        if number > 0 {
+            return conn.serve(|| true).await.map(drop);
+        }
+        let quiet = timeout(Duration::from_millis(300), conn.serve(|| true)).await;
+        assert!(quiet.is_err());
+        conn.error(b'N', "WARNING", "01000").await?;
+        conn.error(b'N', "WARNING", "57P02").await?;
+        // The connection itself stays open.
+        conn.serve(|| true).await.map(drop)
+    })
+    .await;
+    let mut watch = Watch::start(fake.address, lazy());
+    let (word, _) = watch.until("end of the session", ended).await;
+    assert_eq!(word, Some(("WARNING".into(), "57P02".into())));
+    watch.until("admission", admitted).await;
+    watch.pulse().await;
+}

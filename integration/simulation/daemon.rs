@@ -63,7 +63,16 @@ pub(crate) struct Stall {
 pub(crate) struct Disk {
     pub(crate) memory: Memory,
     pub(crate) is_full: bool,
+    /// Something was forgotten with a daemon that could not write it.
+    pub(crate) has_lost: bool,
     pub(crate) is_slow: bool,
+}
+
+impl Disk {
+    /// A daemon that took these services for its own is gone.
+    fn forget(&mut self, durable: &BTreeSet<ServiceKey>) {
+        self.has_lost |= *durable != self.memory.owned || self.is_full;
+    }
 }
 
 fn time(at: At) -> Time {
@@ -135,6 +144,7 @@ impl World {
             return;
         };
         self.note("the daemon is killed".into());
+        self.disk.forget(&daemon.durable);
         if let Some(Job::Apply { ops, .. }) = daemon.job
             && self.rng.bool()
         {
@@ -295,7 +305,9 @@ impl World {
             Action::Stopped => {
                 self.note("stopped".into());
                 self.watch_stopped();
-                self.daemon = None;
+                if let Some(daemon) = self.daemon.take() {
+                    self.disk.forget(&daemon.durable);
+                }
             }
         }
     }

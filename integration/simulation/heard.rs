@@ -47,6 +47,9 @@ struct Heard {
     is_condemned: bool,
     /// It is shutting down or starting: only a fresh connection that is admitted says otherwise.
     is_closed: bool,
+    has_session: bool,
+    /// Nothing listened there when it was last asked: hard evidence where no session answers.
+    is_refused: bool,
 }
 
 impl Ears {
@@ -74,10 +77,14 @@ impl Ears {
             since: at,
             is_condemned: false,
             is_closed: false,
+            has_session: false,
+            is_refused: false,
         });
         let mut is_answer = true;
         match observation {
             Observation::Pulse(facts) => {
+                heard.has_session = true;
+                heard.is_refused = false;
                 if heard.is_condemned || heard.facts.map(|old| old.role) != Some(facts.role) {
                     heard.since = at;
                 }
@@ -85,9 +92,16 @@ impl Ears {
                 heard.is_condemned = heard.is_closed;
             }
             Observation::Admitted => heard.is_closed = false,
-            Observation::SessionEnded(word) => is_answer = word.is_some(),
+            Observation::SessionEnded(word) => {
+                heard.has_session = false;
+                is_answer = word.is_some();
+            }
             Observation::NotAdmitted(error) => match of(error) {
-                Evidence::Gone => heard.is_condemned = true,
+                // A session may have ended unheard a moment ago; the next refusal is sure.
+                Evidence::Gone => {
+                    heard.is_refused = true;
+                    heard.is_condemned |= !std::mem::take(&mut heard.has_session);
+                }
                 Evidence::NotNow => (heard.is_condemned, heard.is_closed) = (true, true),
                 Evidence::Silence | Evidence::Blind => is_answer = false,
                 Evidence::Full
@@ -120,7 +134,8 @@ impl Ears {
 
     /// What a server said, as long as nothing hard speaks against it.
     fn standing_word(&self, asked: &Asked, now: Time) -> Option<Facts> {
-        let heard = self.heard.get(asked).filter(|heard| !heard.is_condemned)?;
+        let heard =
+            self.heard.get(asked).filter(|heard| !heard.is_condemned && !heard.is_refused)?;
         heard.facts.filter(|_| now.since(heard.last_answer) < LOST_AFTER)
     }
 }
@@ -200,7 +215,14 @@ impl World {
             // One that comes up may still fall by what was heard before.
             let asked = (to.0, settings.clone());
             let is_long = ears.heard.get(&asked).is_some_and(|it| now.since(it.since) > RISE);
-            let fits = match said(to.0).filter(|_| is_long).map(|word| (target, word.role)) {
+            // A primary on an older timeline than the last writer's never serves.
+            let newest = ears.newest.get(&pool.name).copied();
+            let is_current = |word: &Facts| word.timeline.is_none() || word.timeline >= newest;
+            let fits = match said(to.0)
+                .filter(|_| is_long)
+                .filter(is_current)
+                .map(|word| (target, word.role))
+            {
                 Some((Target::Primary, Role::Primary) | (Target::Any, _)) => true,
                 Some((Target::Standby | Target::PreferStandby, Role::Standby)) => true,
                 Some((Target::PreferStandby, Role::Primary)) => standbys == 0,

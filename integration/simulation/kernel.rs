@@ -42,8 +42,15 @@ pub(crate) struct SimService {
 #[derive(Clone, Debug)]
 pub(crate) struct Trash {
     sessions: Vec<At>,
-    pub(crate) flushed_at: At,
+    flushed_at: At,
     pub(crate) author: Author,
+}
+
+impl Trash {
+    /// Whether sessions would come to life again with their destination.
+    pub(crate) fn is_unflushed(&self, now: At) -> bool {
+        self.flushed_at > now && self.sessions.iter().any(|&end| end > now)
+    }
 }
 
 #[derive(Clone, Debug, Default)]

@@ -127,6 +127,7 @@ impl World {
                 continue;
             }
             match self.watch.foreign.get(key) {
+                None if self.disk.has_lost && !self.disk.memory.owned.contains(key) => (),
                 None => return Some(format!("{key} is still there")),
                 Some(foreign) if *foreign != service.entry() => {
                     return Some(format!("the foreign {key} has changed"));

@@ -38,6 +38,8 @@ pub(crate) struct Watch {
     doubles: BTreeMap<ServiceKey, At>,
     /// For each service of the transaction under way: the fewest usable destinations at either end.
     floors: BTreeMap<ServiceKey, usize>,
+    /// The services for the primary when it was decided.
+    writers: BTreeSet<ServiceKey>,
     pub(crate) ears: Ears,
 }
 
@@ -135,6 +137,7 @@ impl World {
     /// Another program changed a service.
     pub(crate) fn watch_other(&mut self, key: ServiceKey) {
         self.watch.writes_of_others += 1;
+        self.watch.ears.disturbed();
         self.watch.floors.remove(&key);
         let now = self.now;
         self.watch.others.entry(key).or_default().push(now);
@@ -195,6 +198,9 @@ impl World {
             after.carry_out(op, Author::Daemon, 0, self.now).unwrap_or_default();
         }
         let keys: BTreeSet<_> = ops.iter().map(Op::service).collect();
+        let is_writer =
+            |key: &ServiceKey| self.in_force(*key).is_some_and(|it| it.target == Target::Primary);
+        self.watch.writers = keys.iter().copied().filter(is_writer).collect();
         self.watch.floors.clear();
         for key in keys {
             let (old, new) = (self.kernel.usable(key), after.usable(key));
@@ -223,7 +229,7 @@ impl World {
         });
         let trash = destination_of(op).and_then(|to| self.kernel.trash.get(&(key, to)));
         let unflushed = trash
-            .is_some_and(|trash| trash.author == Author::Daemon && trash.flushed_at > self.now);
+            .is_some_and(|trash| trash.author == Author::Daemon && trash.is_unflushed(self.now));
         // A daemon does not know what the one before it deleted a moment ago.
         let is_old = self.daemon.as_ref().is_some_and(|daemon| daemon.base + SECOND > self.now);
         Before {
@@ -273,7 +279,7 @@ impl World {
 
     /// Never two writers by our doing.
     fn watch_writers(&self, key: ServiceKey, op: &Op, before: &Before, usable: &[DestinationKey]) {
-        let is_writer = self.in_force(key).is_some_and(|it| it.target == Target::Primary);
+        let is_writer = self.watch.writers.contains(&key);
         let Some(raised) = destination_of(op).filter(|to| usable.contains(to)) else {
             return;
         };

@@ -152,6 +152,7 @@ fn claim(verdict: &Verdict) -> Option<Timeline> {
         | Condition::Up
         | Condition::Suspect
         | Condition::Hung
+        | Condition::Ending
         | Condition::Full
         | Condition::Refusing(_) => told(verdict),
     }

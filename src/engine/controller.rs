@@ -106,7 +106,7 @@ impl Controller {
                 self.reconciler.applied(&mut self.membership, results, now, actions);
             }
             Event::KernelFailed(why) => self.reconciler.failed(why, now, actions),
-            Event::StateSaved(result) => self.reconciler.saved(result, actions),
+            Event::StateSaved(result) => self.reconciler.saved(result, now, actions),
             Event::Reload(config) => self.reload(&config, now, actions),
             Event::Pause(until) => {
                 self.reconciler.memory.paused = Some(Pause { until });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::cluster::Standing;
 use super::event::{Action, Transition};
-use super::health::{Condition, Verdict};
+use super::health::Verdict;
 use super::membership::{Cut, Membership, PoolState, ProbeState, ServiceState};
 use super::policy::{self, Adopted, Decision, View};
 use crate::config::{OnDown, Target};
@@ -152,16 +152,7 @@ fn view(service: &ServiceState, pool: &PoolState, place: usize) -> Option<View> 
 fn forget_adopted(service: &mut ServiceState, pool: &PoolState) {
     let servers = pool.members.iter().zip(&pool.verdicts);
     for (adopted, (member, verdict)) in service.adopted.iter_mut().zip(servers) {
-        let is_hard = match verdict.condition {
-            Condition::Down | Condition::Lost | Condition::Starting | Condition::Closing => true,
-            Condition::Unknown
-            | Condition::Up
-            | Condition::Suspect
-            | Condition::Hung
-            | Condition::Full
-            | Condition::Refusing(_) => false,
-        };
-        if is_hard || verdict.facts.is_some() || member.probe.is_none() {
+        if verdict.condition.is_hard() || verdict.facts.is_some() || member.probe.is_none() {
             *adopted = None;
         }
     }
@@ -174,7 +165,7 @@ fn call_off(service: &mut ServiceState, pool: &PoolState) {
         let is_up = pool
             .verdicts
             .get(place)
-            .is_some_and(|verdict| verdict.condition == Condition::Up && verdict.facts.is_some());
+            .is_some_and(|verdict| verdict.facts.is_some() && !verdict.condition.is_hard());
         let is_wanted = !is_for_writers || pool.view.writer == Some(place);
         if *cut == Some(Cut::Wanted) && is_up && is_wanted {
             *cut = None;

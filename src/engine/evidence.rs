@@ -75,6 +75,14 @@ pub struct ServerError {
     pub routine: Option<Box<str>>,
 }
 
+impl ServerError {
+    /// Whether a session ends with it because the server stops or has crashed, or because somebody terminated the
+    /// session, which looks the same.
+    pub fn is_farewell(&self) -> bool {
+        matches!(self.sqlstate, SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN)
+    }
+}
+
 /// What a report of a fresh connection that was not admitted is evidence of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::evidence::{self, Evidence, Observation};
+use super::evidence::{self, Evidence, Observation, ServerError};
 use crate::config::PostgresProbe;
 use crate::model::postgres::{Facts, SqlState};
 use crate::time::Time;
@@ -34,6 +34,8 @@ pub enum Condition {
     Suspect,
     /// Soft: the kept session answers, fresh connections do not get through.
     Hung,
+    /// Soft: it ended the kept session as in a stop or a crash; a fresh connection will tell more.
+    Ending,
     /// Soft: no slot is free.
     Full,
     /// Soft: refuses fresh connections with a code of its own.
@@ -146,6 +148,7 @@ impl Health {
             Condition::Up | Condition::Full | Condition::Hung | Condition::Refusing(_) => true,
             Condition::Unknown
             | Condition::Suspect
+            | Condition::Ending
             | Condition::Closing
             | Condition::Starting
             | Condition::Lost
@@ -185,6 +188,11 @@ impl Health {
                     None => "session ended".to_owned(),
                 };
                 self.last_failure = Some((at, said.into()));
+                // Under load PostgreSQL drops the warning of an immediate stop: no word counts as that word.
+                let is_farewell = last_word.as_ref().is_none_or(ServerError::is_farewell);
+                if is_farewell && self.condition == Condition::Up {
+                    self.condition = Condition::Ending;
+                }
             }
             Observation::Admitted => self.admitted(at),
             Observation::NotAdmitted(error) => {
@@ -234,6 +242,7 @@ impl Health {
             Condition::Up
             | Condition::Suspect
             | Condition::Hung
+            | Condition::Ending
             | Condition::Full
             | Condition::Refusing(_) => (),
         }
@@ -247,7 +256,7 @@ impl Health {
         self.timeouts = 0;
         self.admissions = self.admissions.saturating_add(1);
         match self.condition {
-            Condition::Hung => self.condition = Condition::Up,
+            Condition::Hung | Condition::Ending => self.condition = Condition::Up,
             Condition::Full | Condition::Refusing(_) if self.admissions >= ROOM_AFTER => {
                 self.condition = Condition::Up;
             }
@@ -296,8 +305,8 @@ impl Health {
         }
         match evidence {
             Evidence::HangingUp if self.has_session => self.timed_out(),
-            Evidence::HangingUp if self.condition == Condition::Up => {
-                self.condition = Condition::Hung
+            Evidence::HangingUp if matches!(self.condition, Condition::Up | Condition::Ending) => {
+                self.condition = Condition::Hung;
             }
             // A session that answers shows that something else refuses, a filter perhaps. One that does not may have
             // ended unheard.
@@ -310,6 +319,7 @@ impl Health {
                 Condition::Up
                 | Condition::Suspect
                 | Condition::Hung
+                | Condition::Ending
                 | Condition::Full
                 | Condition::Refusing(_)
                 | Condition::Closing => Condition::Closing,
@@ -318,6 +328,12 @@ impl Health {
             Evidence::Refusing(code) => self.condition = Condition::Refusing(code),
             Evidence::Misconfigured | Evidence::Blind => {
                 self.misconfigured = Some(error.to_string().into());
+                // It speaks, so it was our session alone that it ended.
+                if matches!(evidence, Evidence::Misconfigured)
+                    && self.condition == Condition::Ending
+                {
+                    self.condition = Condition::Up;
+                }
                 // It lives, and of what it was nothing is left.
                 if matches!(evidence, Evidence::Misconfigured) && self.facts.is_none() {
                     self.condition = Condition::Unknown;
@@ -356,6 +372,7 @@ impl Health {
             | Condition::Up
             | Condition::Suspect
             | Condition::Hung
+            | Condition::Ending
             | Condition::Full
             | Condition::Refusing(_) => Some(if self.is_suspect {
                 self.silent_for(settings.lost_after)
@@ -414,6 +431,20 @@ impl Verdict {
 }
 
 impl Condition {
+    /// Whether it follows from hard evidence.
+    pub const fn is_hard(self) -> bool {
+        match self {
+            Self::Down | Self::Lost | Self::Starting | Self::Closing => true,
+            Self::Unknown
+            | Self::Up
+            | Self::Suspect
+            | Self::Hung
+            | Self::Ending
+            | Self::Full
+            | Self::Refusing(_) => false,
+        }
+    }
+
     /// Whether the operator wants to know the cause.
     pub const fn is_bad(self) -> bool {
         !matches!(self, Self::Up | Self::Unknown)
@@ -427,6 +458,7 @@ impl fmt::Display for Condition {
             Self::Up => f.write_str("up"),
             Self::Suspect => f.write_str("suspect"),
             Self::Hung => f.write_str("hung"),
+            Self::Ending => f.write_str("ending"),
             Self::Full => f.write_str("full"),
             Self::Refusing(code) => write!(f, "refusing ({code})"),
             Self::Closing => f.write_str("closing"),

@@ -54,6 +54,8 @@ pub enum Soft {
     Refusing(SqlState),
     /// Fresh connections do not get through.
     Hung,
+    /// It ended the probe's session as a server does that stops.
+    Ending,
     /// No answer.
     Silent,
 }
@@ -195,6 +197,7 @@ fn part(target: Target, on_down: OnDown, view: &View, is_frozen: bool) -> Part {
         | Condition::Up
         | Condition::Suspect
         | Condition::Hung
+        | Condition::Ending
         | Condition::Full
         | Condition::Refusing(_) => (),
     }
@@ -248,6 +251,7 @@ const fn soft(condition: Condition) -> Option<Soft> {
     match condition {
         Condition::Suspect => Some(Soft::Silent),
         Condition::Hung => Some(Soft::Hung),
+        Condition::Ending => Some(Soft::Ending),
         Condition::Full => Some(Soft::Full),
         Condition::Refusing(code) => Some(Soft::Refusing(code)),
         Condition::Unknown
@@ -265,6 +269,7 @@ impl fmt::Display for Soft {
             Self::Full => f.write_str("full"),
             Self::Refusing(code) => write!(f, "refuses new connections ({code})"),
             Self::Hung => f.write_str("new connections hang"),
+            Self::Ending => f.write_str("ended the probe's session"),
             Self::Silent => f.write_str("silent"),
         }
     }

@@ -26,6 +26,8 @@ const DUMP_EVERY: Duration = Duration::from_secs(30);
 const BUDGET: usize = 1024;
 /// So long the kernel needs at most to flush the connections of a deleted destination (200 ms were measured).
 const FLUSH: Duration = Duration::from_secs(1);
+/// So long after a failure the state file is tried again.
+const SAVE_AGAIN: Duration = Duration::from_secs(5);
 /// At most so many changes by other programs are told from one read.
 const TELL: usize = 20;
 
@@ -58,6 +60,8 @@ pub(super) struct Reconciler {
     pub(super) memory: Memory,
     is_memory_dirty: bool,
     is_saving: bool,
+    /// When the state file is tried again after it could not be written.
+    save_again: Option<Time>,
     /// The services in the state file, as far as it could be written.
     saved: BTreeSet<ServiceKey>,
     kernel: Kernel,
@@ -87,6 +91,7 @@ impl Reconciler {
             memory,
             is_memory_dirty: false,
             is_saving: false,
+            save_again: None,
             kernel: Kernel::Unknown(Time::ZERO),
             actual: None,
             counters: Counters::new(),
@@ -299,11 +304,17 @@ impl Reconciler {
     }
 
     /// The state file was written, or could not be: then it is said, and the work goes on.
-    pub(super) fn saved(&mut self, result: Result<(), Box<str>>, actions: &mut Vec<Action>) {
+    pub(super) fn saved(
+        &mut self,
+        result: Result<(), Box<str>>,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
         self.is_saving = false;
-        self.save_failure = result.err();
-        if let Some(why) = &self.save_failure {
-            actions.push(Action::Report(Transition::StateNotSaved(why.clone())));
+        let before = std::mem::replace(&mut self.save_failure, result.err());
+        self.save_again = self.save_failure.as_ref().map(|_| now.after(SAVE_AGAIN));
+        if let Some(why) = self.save_failure.clone().filter(|_| before != self.save_failure) {
+            actions.push(Action::Report(Transition::StateNotSaved(why)));
         }
     }
 
@@ -324,7 +335,7 @@ impl Reconciler {
         let ready = |at| matches!(self.kernel, Kernel::Ready).then_some(at);
         let cut = membership.cut_deadline(FLUSH);
         let later = [strike, self.guard.deadline()].into_iter().flatten().filter_map(ready);
-        later.chain(kernel).chain(cut).min()
+        later.chain(kernel).chain(cut).chain(self.save_again).min()
     }
 
     /// Does the next thing that is to be done with the kernel, if nothing is under way.
@@ -345,7 +356,8 @@ impl Reconciler {
             Kernel::Ready => self.next(membership, stopping, now, actions),
             Kernel::Unknown(_) | Kernel::Dumping | Kernel::Checking | Kernel::Applying => (),
         }
-        if self.is_memory_dirty && !self.is_saving {
+        let is_due = self.save_again.is_some_and(|at| at <= now);
+        if (self.is_memory_dirty || is_due) && !self.is_saving {
             self.save(actions);
         }
         self.finish(stopping, now, actions);
@@ -441,6 +453,7 @@ impl Reconciler {
 
     fn save(&mut self, actions: &mut Vec<Action>) {
         self.is_memory_dirty = false;
+        self.save_again = None;
         self.is_saving = true;
         self.saved = self.memory.owned.clone();
         actions.push(Action::SaveState(self.memory.clone()));

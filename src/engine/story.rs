@@ -132,6 +132,8 @@ pub(super) struct World {
     pub(super) pace: Pace,
     /// The kernel refuses changes with this number.
     pub(super) refuses: Option<Errno>,
+    /// The state file cannot be written.
+    pub(super) is_disk_full: bool,
     is_checking: bool,
     pub(super) has_stopped: bool,
 }
@@ -150,6 +152,7 @@ impl World {
             hung_up: Vec::new(),
             pace: Pace::Normal,
             refuses: None,
+            is_disk_full: false,
             is_checking: false,
             has_stopped: false,
         };
@@ -248,8 +251,14 @@ impl World {
                 events.push(Event::Applied(results));
             }
             Action::SaveState(memory) => {
-                self.saved.push(memory);
-                events.push(Event::StateSaved(Ok(())));
+                let result = match self.is_disk_full {
+                    true => Err("write the state file: no space left on device".into()),
+                    false => Ok(()),
+                };
+                if result.is_ok() {
+                    self.saved.push(memory);
+                }
+                events.push(Event::StateSaved(result));
             }
             Action::Report(told) => self.told.push(told),
             Action::HangUp(probe) => self.hung_up.push(probe),

@@ -42,11 +42,28 @@ fn a_demoted_writer_returns_at_weight_0_when_its_sessions_are_flushed() {
 }
 
 #[test]
+fn a_server_that_ends_our_session_is_quiesced_at_once_and_only_for_that_long() {
+    let mut world = World::settled();
+    let farewell = ServerError {
+        sqlstate: SqlState::ADMIN_SHUTDOWN,
+        severity: Some("FATAL".into()),
+        routine: Some("ProcessInterrupts".into()),
+    };
+    world.hears(3, Observation::SessionEnded(Some(farewell.clone())));
+    world.expect(&["ro pg3 0"]);
+    world.hears(3, Observation::Admitted);
+    world.expect(&["ro pg3 100"]);
+    world.hears(1, Observation::SessionEnded(Some(farewell)));
+    world.expect(&[]);
+    assert_eq!(world.weights(RW), [Some(100), Some(0), Some(0)]);
+}
+
+#[test]
 fn a_standby_that_is_gone_is_removed_and_returns_after_three_answers() {
     let mut world = World::settled();
     world.hears(3, Observation::SessionEnded(None));
     world.hears(3, refused());
-    world.expect(&["rw pg3 -", "ro pg3 -"]);
+    world.expect(&["ro pg3 0", "rw pg3 -", "ro pg3 -"]);
     world.lives(2_000, &[(1, primary(1)), (2, standby())]);
     world.hears(3, Observation::Admitted);
     world.hears(3, standby());

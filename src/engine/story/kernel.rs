@@ -18,6 +18,22 @@ fn a_service_is_in_the_state_file_before_it_is_made() {
 }
 
 #[test]
+fn a_full_disk_is_told_stops_nothing_and_is_tried_again() {
+    let mut world = World::settled();
+    world.is_disk_full = true;
+    let mut config = orders();
+    config.services.remove(1);
+    world.step(Event::Reload(Arc::new(config)));
+    world.lives(20_000, &all());
+    assert!(world.was_told("no space left on device"));
+    assert!(!world.table.services.contains_key(&RO));
+    assert!(world.saved.last().unwrap().owned.contains(&RO), "that could not be written");
+    world.is_disk_full = false;
+    world.lives(6_000, &all());
+    assert!(!world.saved.last().unwrap().owned.contains(&RO));
+}
+
+#[test]
 fn services_that_were_found_are_ours_from_then_on() {
     let before = World::settled();
     let world = World::started(orders(), Memory::default(), before.table);

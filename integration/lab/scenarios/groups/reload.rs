@@ -111,8 +111,10 @@ fn broken_file(lab: &mut Lab) -> Result<()> {
     lab.cluster_as_is()?.server(3)?.tell(crate::postgres::Stop::Fast)?;
     stage.until("pg3 out of service", began, |it| !it.usable(ro()).contains(&net::server(3)))?;
     lab.cluster_as_is()?.server(3)?.wait_end(SOON)?;
+    stage.until("pg3 removed", began, |it| it.of(ro()) == [Some(0), Some(100), None])?;
+    let again = Instant::now();
     lab.cluster_as_is()?.restart(3)?;
-    stage.wait_healthy(began + Duration::from_millis(1))?;
+    stage.wait_healthy(again)?;
     ensure!(weights_now(rw())? == RW, "the writer was disturbed");
     lab.step("four broken files: exit status 2 each, nothing written, the old config at work");
     Ok(())

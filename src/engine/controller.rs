@@ -93,7 +93,7 @@ impl Controller {
         match event {
             Event::Tick => (),
             Event::Probe { probe, at, observation } => {
-                self.observed(probe, at.min(now), &observation, actions);
+                self.observed(probe, (at.min(now), now), &observation, actions);
             }
             Event::Dumped(table, counters) => {
                 let membership = &mut self.membership;
@@ -144,7 +144,7 @@ impl Controller {
     fn observed(
         &mut self,
         id: ProbeId,
-        at: Time,
+        (at, now): (Time, Time),
         observation: &Observation,
         actions: &mut Vec<Action>,
     ) {
@@ -158,7 +158,11 @@ impl Controller {
         if probe.health.take_hang_up() {
             actions.push(Action::HangUp(id));
         }
+        let was_frozen = self.freeze.is_on();
         self.freeze.heard(observation, actions);
+        if was_frozen && !self.freeze.is_on() {
+            self.thaw(now, actions);
+        }
         self.follow_freeze(actions);
         let Some(probe) = self.membership.probes.get(&id) else {
             return;
@@ -203,6 +207,22 @@ impl Controller {
         let pools = self.membership.probes.get(&id).map(|probe| probe.pools.clone());
         for place in pools.into_iter().flatten() {
             self.decide(place, actions);
+        }
+    }
+
+    /// A freeze has ended: nobody is blamed for the silence that it ignored.
+    fn thaw(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let mut changed = Vec::new();
+        for (&id, probe) in &mut self.membership.probes {
+            let before = probe.health.verdict();
+            probe.health.absolve(now);
+            if probe.health.verdict() != before {
+                changed.push((id, before.condition));
+            }
+        }
+        self.listen_at = now;
+        for (id, from) in changed {
+            self.verdict_changed(id, from, actions);
         }
     }
 
@@ -291,6 +311,9 @@ impl Controller {
             now,
             actions,
         );
+        if is_thawing {
+            self.thaw(now, actions);
+        }
         self.follow_freeze(actions);
         let witnesses: Vec<bool> = self
             .membership

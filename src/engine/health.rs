@@ -166,6 +166,13 @@ impl Health {
         self.last_answer = self.last_answer.max(now);
     }
 
+    /// Lets silence start anew: what there was of it was ours.
+    pub fn absolve(&mut self, now: Time) {
+        self.forgive(now);
+        self.is_suspect = false;
+        self.fresh_is_silent = false;
+    }
+
     /// Whether the probe is to hang up now: a server that shuts down waits for its sessions.
     pub const fn take_hang_up(&mut self) -> bool {
         let should = self.has_session && matches!(self.condition, Condition::Closing);

@@ -168,6 +168,7 @@ fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 
+/// Milliseconds; the daemon may hear a server's word before the observer does, who is only another client.
 fn ms(value: f64) -> String {
-    format!("{value:.0} ms")
+    if value < 0.0 { "less than 1 ms".to_owned() } else { format!("{value:.0} ms") }
 }

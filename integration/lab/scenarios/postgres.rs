@@ -344,9 +344,16 @@ impl Server {
         Ok(value)
     }
 
-    /// Reads its configuration files again: SIGHUP.
+    /// Has it read its configuration files again, and waits until it has.
     pub(crate) fn reload(&self) -> Result<()> {
-        self.signal(Signal::HUP)
+        let when = || self.value("select pg_conf_load_time()");
+        let (before, deadline) = (when()?, Instant::now() + START_LIMIT);
+        self.signal(Signal::HUP)?;
+        while when()? == before {
+            ensure!(Instant::now() < deadline, "{} does not reload", self.name());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     /// Sends its postmaster a signal and returns at once.

@@ -97,6 +97,21 @@ impl Stage {
     }
 }
 
+/// One start of `ipvsadm -Ln` in the emulated guest of a machine that is idle, in milliseconds.
+const YARDSTICK: f64 = 60.0;
+
+/// How many times slower than an idle one this machine is now, at least 1: goals in milliseconds are goals for an idle
+/// machine, and a shared one starts `ipvsadm` as much later as it does everything else.
+pub(crate) fn slowness() -> Result<f64> {
+    let mut starts = Vec::new();
+    for _ in 0..5 {
+        let began = Instant::now();
+        kernel::ipvsadm(&["-Ln"])?;
+        starts.push(ms_between(began, Instant::now()));
+    }
+    Ok((median(starts) / YARDSTICK).max(1.0))
+}
+
 /// The weights of the three servers in a service, read through /proc now.
 pub(crate) fn weights_now(key: Key) -> Result<Weights> {
     kernel::by_proc().map(|table| weights(&table, key))

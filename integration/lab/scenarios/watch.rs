@@ -16,7 +16,7 @@ use crate::net::{self, Namespace};
 use crate::table::{Key, Table};
 
 /// Between two reads: the guest has two processors and other things to do.
-const PAUSE: Duration = Duration::from_micros(500);
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Weights by service and destination; a destination that is absent has none.
 pub(crate) type Weights = BTreeMap<(Key, SocketAddr), u32>;

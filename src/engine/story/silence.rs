@@ -96,8 +96,12 @@ fn when_all_fall_silent_at_once_nothing_is_touched_for_ten_seconds() {
     }
     world.passes(9_700);
     world.expect(&[]);
-    world.passes(2_000);
+    world.passes(1_000);
     assert!(world.was_told("soft evidence counts again"));
+    for server in 1..=3 {
+        world.hears(server, timed_out());
+    }
+    world.passes(2_000);
     assert_eq!(world.weights(RW), [None; 3], "after that, silence is what it is");
 }
 
@@ -110,6 +114,21 @@ fn one_answer_ends_the_freeze() {
     assert!(world.was_told("soft evidence counts again"));
     world.lives(500, &[(1, primary(1)), (2, standby())]);
     assert_eq!(world.weights(RO), [Some(0), Some(100), Some(0)], "pg3 alone is silent");
+}
+
+#[test]
+fn the_first_answer_after_a_freeze_blames_nobody_who_has_not_answered_yet() {
+    let mut world = World::settled();
+    world.passes(400);
+    for server in 1..=3 {
+        world.hears(server, timed_out());
+    }
+    world.passes(6_000);
+    world.hears(2, standby());
+    world.lives(150, &[(2, standby())]);
+    world.expect(&[]);
+    world.lives(500, &[(1, primary(1)), (2, standby()), (3, standby())]);
+    world.expect(&[]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::roles::session_at;
 use crate::client;
 use crate::kernel::ipvsadm;
 use crate::lab::Lab;
-use crate::stage::{RO, RW, SOON, Stage, ro, rw};
+use crate::stage::{RO, RW, SOON, Stage, ro, rw, slowness};
 use crate::{net, text};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -92,7 +92,8 @@ fn wait_repaired(stage: &Stage, since: Instant) -> Result<()> {
 
 fn repaired(lab: &Lab, what: &str, took: Duration) -> Result<()> {
     lab.figure(format!("{what}: repaired after {:.2} s", took.as_secs_f64()))?;
-    ensure!(took < REPAIR, "{what}: repaired after {took:?}, the limit is {REPAIR:?}");
+    let limit = REPAIR.mul_f64(slowness()?);
+    ensure!(took < limit, "{what}: repaired after {took:?}, the limit is {limit:?}");
     Ok(())
 }
 

@@ -78,9 +78,9 @@ struct Config {
 /// Carries out a command line, the program's name included.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    if let Some(rest) = of_ipvsadm(&arguments) {
+    if let Some((program, rest)) = of_ipvsadm(&arguments) {
         let rest: Vec<_> = rest.iter().map(|it| it.to_string_lossy().into_owned()).collect();
-        return ipvsadm::run(&rest);
+        return ipvsadm::run(&program.to_string_lossy(), &rest);
     }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
@@ -128,11 +128,12 @@ fn ask(request: &Request, config: &Config, socket: Option<&Path>) -> u8 {
     }
 }
 
-/// The arguments behind `ipvsadm`, where that is the subcommand or the program's name: not one of them is ours.
-fn of_ipvsadm(arguments: &[OsString]) -> Option<&[OsString]> {
-    let name = Path::new(arguments.first()?).file_name()?;
-    if name == "ipvsadm" {
-        return arguments.get(1..);
+/// The name `ipvsadm` and the arguments behind it, where that is the subcommand or the program's name: not one of
+/// them is ours.
+fn of_ipvsadm(arguments: &[OsString]) -> Option<(&OsString, &[OsString])> {
+    let (program, rest) = arguments.split_first()?;
+    if Path::new(program).file_name()? == "ipvsadm" {
+        return Some((program, rest));
     }
-    if arguments.get(1)? == "ipvsadm" { arguments.get(2..) } else { None }
+    rest.split_first().filter(|(command, _)| *command == "ipvsadm")
 }

@@ -9,6 +9,7 @@ pub mod effects;
 pub mod files;
 pub mod lock;
 pub mod log;
+pub mod names;
 pub mod netlink;
 pub mod notify;
 pub mod probe;

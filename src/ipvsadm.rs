@@ -1,9 +1,21 @@
 //! The language of ipvsadm(8) 1.31, pure: arguments -> command, the kernel's table -> text, byte for byte.
 //!
-//! No kernel and no terminal; what is not built yet is refused by name, never half done.
+//! No kernel, no terminal and no name service: who knows names lends them.
 
 pub mod args;
+mod entry;
+pub mod help;
 pub mod list;
 mod names;
+mod numbers;
+mod options;
+pub mod others;
+pub mod restore;
+pub mod save;
+mod scan;
 mod sort;
+pub mod values;
 pub mod words;
+
+#[cfg(test)]
+mod tests;

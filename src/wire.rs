@@ -7,6 +7,7 @@
 use netlink_packet_core as core;
 
 mod attr;
+mod daemon;
 mod destination;
 pub mod family;
 #[cfg(test)]

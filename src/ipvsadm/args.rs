@@ -1,250 +1,195 @@
 //! ipvsadm's command line as its grammar has it: the first argument is the command, the others are its options.
+//!
+//! What is wrong is said in ipvsadm's words, at the same option at which ipvsadm says it.
 
-use std::fmt;
+use super::entry::Entry;
+use super::options::{CommandName, Tag};
+use super::scan::{Bad, Scan};
+use super::values::Names;
+use crate::model::kernel::{SyncDaemon, SyncRole, Timeouts};
+use crate::model::op::Op;
+use crate::model::service::ServiceKey;
 
 /// What ipvsadm is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// `-L -n`: list the whole table, numerically.
-    List,
+    /// `-h`.
+    Help,
+    /// `-v`.
+    Version,
+    /// `-L`.
+    List(List, Format),
+    /// `-S`: the table as commands.
+    Save(Format),
+    /// `-R`: commands from standard input.
+    Restore,
+    /// Something of the kernel is to be changed.
+    Change(Change),
 }
 
-/// Why the arguments are refused; ipvsadm's exit code for that is 2.
+/// A change of the kernel's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UsageError {
-    /// An option of ipvsadm that is not built yet.
-    NotYet(String),
-    /// Without `-n` ipvsadm asks for names.
-    Names,
-    /// The first argument is no command.
-    NoCommand,
-    /// No option of ipvsadm.
-    Unknown(String),
-    /// Two commands, or an argument that belongs to nothing.
-    Unexpected(String),
+pub enum Change {
+    /// `-A -E -D -a -e -d`.
+    Op(Op),
+    /// `-C`.
+    Flush,
+    /// `-Z`, of one service or of all.
+    Zero(Option<ServiceKey>),
+    /// `--set`.
+    Timeouts(Timeouts),
+    /// `--start-daemon`.
+    StartDaemon(SyncDaemon),
+    /// `--stop-daemon`; the kernel reads the role alone.
+    StopDaemon(SyncRole),
 }
 
-impl fmt::Display for UsageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotYet(option) => {
-                write!(f, "{option} is not built yet; so far there is -L -n")
-            }
-            Self::Names => f.write_str("listing with names is not built yet; add -n"),
-            Self::NoCommand => f.write_str("the first argument must be a command, such as -L"),
-            Self::Unknown(option) => write!(f, "unknown option {option}"),
-            Self::Unexpected(argument) => write!(f, "unexpected argument {argument}"),
-        }
-    }
-}
-
-impl std::error::Error for UsageError {}
-
-/// Whether an option is one of the commands, of which there must be exactly one, in front.
+/// What is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Command,
-    Option,
+pub enum List {
+    /// The whole table.
+    All,
+    /// One service.
+    Service(ServiceKey),
+    /// The connections.
+    Connections,
+    /// The timeouts.
+    Timeouts,
+    /// The connection-sync daemons.
+    Daemons,
 }
 
-/// One option of ipvsadm by its names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Known {
-    short: Option<char>,
-    long: &'static str,
-    kind: Kind,
+/// How it is listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Format {
+    /// Which columns.
+    pub columns: Columns,
+    /// With numbers instead of names.
+    pub numeric: bool,
+    /// Large numbers in full.
+    pub exact: bool,
+    /// In the kernel's order.
+    pub unsorted: bool,
+    /// Connections with the persistence engine's data (`--persistent-conn`, whatever the columns).
+    pub persistent: bool,
 }
 
-const fn command(short: Option<char>, long: &'static str) -> Known {
-    Known { short, long, kind: Kind::Command }
+/// The columns of a list of services.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Columns {
+    /// Forwarding, weight and connections.
+    #[default]
+    Plain,
+    /// `--stats`.
+    Stats,
+    /// `--rate`.
+    Rate,
+    /// `--thresholds`.
+    Thresholds,
+    /// `--persistent-conn`.
+    Persistent,
+    /// `--tun-info`.
+    Tunnel,
 }
 
-const fn option(short: Option<char>, long: &'static str) -> Known {
-    Known { short, long, kind: Kind::Option }
+/// Why ipvsadm ends without having done anything: its line for standard error, and its exit code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Without the line's end.
+    pub text: String,
+    /// The exit code.
+    pub code: u8,
+    /// Whether a restore goes on behind it.
+    pub goes_on: bool,
 }
 
-const LIST: Known = command(Some('L'), "list");
-const LIST_SMALL: Known = command(Some('l'), "list");
-const NUMERIC: Known = option(Some('n'), "numeric");
-
-/// Every option of ipvsadm 1.31, ipvsadm(8).
-const KNOWN: [Known; 58] = [
-    LIST,
-    LIST_SMALL,
-    NUMERIC,
-    command(Some('A'), "add-service"),
-    command(Some('E'), "edit-service"),
-    command(Some('D'), "delete-service"),
-    command(Some('C'), "clear"),
-    command(Some('R'), "restore"),
-    command(Some('S'), "save"),
-    command(Some('a'), "add-server"),
-    command(Some('e'), "edit-server"),
-    command(Some('d'), "delete-server"),
-    command(Some('Z'), "zero"),
-    command(Some('h'), "help"),
-    command(Some('v'), "version"),
-    command(None, "set"),
-    command(None, "start-daemon"),
-    command(None, "stop-daemon"),
-    option(Some('t'), "tcp-service"),
-    option(Some('u'), "udp-service"),
-    option(None, "sctp-service"),
-    option(Some('f'), "fwmark-service"),
-    option(Some('s'), "scheduler"),
-    option(Some('p'), "persistent"),
-    option(Some('M'), "netmask"),
-    option(Some('b'), "sched-flags"),
-    option(Some('o'), "ops"),
-    option(None, "pe"),
-    option(Some('r'), "real-server"),
-    option(Some('g'), "gatewaying"),
-    option(Some('i'), "ipip"),
-    option(Some('m'), "masquerading"),
-    option(Some('w'), "weight"),
-    option(Some('x'), "u-threshold"),
-    option(Some('y'), "l-threshold"),
-    option(Some('6'), "ipv6"),
-    option(Some('c'), "connection"),
-    option(Some('X'), "exact"),
-    option(None, "tun-type"),
-    option(None, "tun-port"),
-    option(None, "tun-nocsum"),
-    option(None, "tun-csum"),
-    option(None, "tun-remcsum"),
-    option(None, "timeout"),
-    option(None, "daemon"),
-    option(None, "stats"),
-    option(None, "rate"),
-    option(None, "thresholds"),
-    option(None, "persistent-conn"),
-    option(None, "tun-info"),
-    option(None, "sort"),
-    option(None, "nosort"),
-    option(None, "syncid"),
-    option(None, "sync-maxlen"),
-    option(None, "mcast-interface"),
-    option(None, "mcast-group"),
-    option(None, "mcast-port"),
-    option(None, "mcast-ttl"),
-];
-
-/// Reads the arguments behind the program's name.
-pub fn parse(arguments: &[String]) -> Result<Command, UsageError> {
-    let mut options = Vec::new();
-    for argument in arguments {
-        split(argument, &mut options)?;
-    }
-    let mut options = options.into_iter();
-    let Some((first, known)) = options.next() else {
-        // Without arguments ipvsadm lists with names.
-        return Err(UsageError::Names);
-    };
-    if known.kind != Kind::Command {
-        return Err(UsageError::NoCommand);
-    }
-    if known != LIST && known != LIST_SMALL {
-        return Err(UsageError::NotYet(first));
-    }
-    let mut numeric = false;
-    for (option, known) in options {
-        match known.kind {
-            Kind::Command => return Err(UsageError::Unexpected(option)),
-            Kind::Option if known == NUMERIC => numeric = true,
-            Kind::Option => return Err(UsageError::NotYet(option)),
-        }
-    }
-    match numeric {
-        true => Ok(Command::List),
-        false => Err(UsageError::Names),
+impl Refused {
+    /// Wrong usage.
+    pub(super) fn usage(text: impl Into<String>) -> Self {
+        Self { text: text.into(), code: 2, goes_on: false }
     }
 }
 
-/// Appends the options in one argument: `--long`, or any number of letters behind one `-`.
+impl From<String> for Refused {
+    fn from(text: String) -> Self {
+        Self::usage(text)
+    }
+}
+
+/// Reads the arguments behind the program's name, which is used where ipvsadm names itself.
 ///
-/// A letter that takes a value ends the argument; its value is nobody's yet, since no such letter is built.
-fn split(argument: &str, options: &mut Vec<(String, Known)>) -> Result<(), UsageError> {
-    if let Some(long) = argument.strip_prefix("--") {
-        let name = long.split('=').next().unwrap_or_default();
-        let known = KNOWN.iter().find(|known| known.long == name);
-        let known = known.ok_or_else(|| UsageError::Unknown(argument.into()))?;
-        options.push((format!("--{name}"), *known));
-        return Ok(());
+/// Without arguments the table is listed.
+pub fn parse(program: &str, arguments: &[String], names: &dyn Names) -> Result<Command, Refused> {
+    if arguments.is_empty() {
+        return Ok(Command::List(List::All, Format::default()));
     }
-    let Some(letters) = argument.strip_prefix('-').filter(|it| !it.is_empty()) else {
-        // The value of an option in front, which is the one to be named.
-        return match options.iter().all(|(_, known)| is_built(*known)) {
-            true => Err(UsageError::Unexpected(argument.into())),
-            false => Ok(()),
-        };
+    let mut scan = Scan::new(arguments);
+    let Some(Ok((first, value))) = scan.option() else {
+        return Err(try_help(program));
     };
-    for letter in letters.chars() {
-        let known = KNOWN.iter().find(|known| known.short == Some(letter));
-        let known = known.ok_or_else(|| UsageError::Unknown(format!("-{letter}")))?;
-        options.push((format!("-{letter}"), *known));
-        if !is_built(*known) {
-            break;
+    let command = match first.tag {
+        Tag::Command(command) => command,
+        Tag::Help => return Ok(Command::Help),
+        Tag::Version => return Ok(Command::Version),
+        Tag::Address(_)
+        | Tag::Mark
+        | Tag::Ipv6
+        | Tag::Service(_)
+        | Tag::Forward(_)
+        | Tag::Server(_)
+        | Tag::Tunnel(_)
+        | Tag::Daemon(_)
+        | Tag::List
+        | Tag::Sort => return Err(try_help(program)),
+    };
+    let mut entry = Entry::new(role(command, value)?);
+    while let Some(option) = scan.option() {
+        let (known, value) = option.map_err(|Bad { argument, why }| Refused {
+            text: format!("{argument}: {why}"),
+            code: 255,
+            goes_on: true,
+        })?;
+        if matches!(known.tag, Tag::Command(_) | Tag::Help | Tag::Version) {
+            return Err(Refused::usage(format!("invalid option `{}'", scan.last())));
         }
+        entry.take(known, value, names)?;
     }
-    Ok(())
+    let mut left = scan.left().iter();
+    if command == CommandName::Set {
+        let (Some(tcp), Some(tcp_fin), Some(udp)) = (left.next(), left.next(), left.next()) else {
+            return Err(Refused::usage("--set option requires 3 timeout values"));
+        };
+        entry.set_timeouts([tcp, tcp_fin, udp])?;
+    }
+    if let Some(unexpected) = left.next() {
+        return Err(Refused::usage(format!("unexpected argument {unexpected}")));
+    }
+    entry.scheduler_flags()?;
+    entry.command(command)
 }
 
-fn is_built(known: Known) -> bool {
-    known == LIST || known == LIST_SMALL || known == NUMERIC
+/// The first argument is no command.
+pub fn try_help(program: &str) -> Refused {
+    Refused {
+        text: format!("Try `{program} -h' or '{program} --help' for more information."),
+        code: 255,
+        goes_on: false,
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_list_may_be_written_in_every_way_that_ipvsadm_takes() {
-        for line in ["-Ln", "-ln", "-L -n", "-l --numeric", "--list -n", "--list --numeric"] {
-            assert_eq!(parsed(line), Ok(Command::List), "{line}");
+/// Master or backup, for the commands that take it.
+fn role(command: CommandName, value: Option<&str>) -> Result<Option<SyncRole>, Refused> {
+    match (command, value) {
+        (CommandName::StartDaemon | CommandName::StopDaemon, Some("master")) => {
+            Ok(Some(SyncRole::Master))
         }
-    }
-
-    #[test]
-    fn names_are_refused_in_one_line_that_says_what_to_add() {
-        for line in ["-L", "-l", "--list", ""] {
-            let error = parsed(line).unwrap_err();
-            assert_eq!(error.to_string(), "listing with names is not built yet; add -n");
+        (CommandName::StartDaemon | CommandName::StopDaemon, Some("backup")) => {
+            Ok(Some(SyncRole::Backup))
         }
-    }
-
-    #[test]
-    fn what_is_not_built_is_refused_by_name() {
-        for (line, option) in [
-            ("-A -t 10.0.0.1:5432 -s wlc", "-A"),
-            ("-a -t 10.0.0.1:5432 -r 10.0.0.2 -m", "-a"),
-            ("--clear", "--clear"),
-            ("-S -n", "-S"),
-            ("--set 900 0 0", "--set"),
-            ("-Ln --stats", "--stats"),
-            ("-L -n -t 10.0.0.1:5432", "-t"),
-            ("-Lnc", "-c"),
-            ("-L --timeout", "--timeout"),
-        ] {
-            assert_eq!(parsed(line), Err(UsageError::NotYet(option.into())), "{line}");
+        (CommandName::StartDaemon, _) => {
+            Err(Refused::usage("illegal start-daemon parameter specified"))
         }
-    }
-
-    #[test]
-    fn the_command_comes_first_and_alone() {
-        assert_eq!(parsed("-n -L"), Err(UsageError::NoCommand));
-        assert_eq!(parsed("-nL"), Err(UsageError::NoCommand));
-        assert_eq!(parsed("-L -C"), Err(UsageError::Unexpected("-C".into())));
-        assert_eq!(parsed("-Ln all"), Err(UsageError::Unexpected("all".into())));
-    }
-
-    #[test]
-    fn an_option_that_ipvsadm_does_not_have_is_unknown() {
-        assert_eq!(parsed("--lists"), Err(UsageError::Unknown("--lists".into())));
-        assert_eq!(parsed("-LnQ"), Err(UsageError::Unknown("-Q".into())));
-    }
-
-    fn parsed(line: &str) -> Result<Command, UsageError> {
-        let arguments: Vec<_> = line.split_whitespace().map(String::from).collect();
-        parse(&arguments)
+        (CommandName::StopDaemon, _) => Err(Refused::usage("illegal start_daemon specified")),
+        _ => Ok(None),
     }
 }

@@ -1,7 +1,10 @@
 //! Addresses, protocols and methods in ipvsadm's words.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use super::values::Names;
+use super::words;
 use crate::model::destination::Forwarding;
 use crate::model::service::{Family, Protocol, ServiceFlags, ServiceKey};
 
@@ -9,25 +12,87 @@ use crate::model::service::{Family, Protocol, ServiceFlags, ServiceKey};
 const SERVICE_WIDTH: usize = 33;
 /// Characters of a destination's name with an IPv4 address.
 const DESTINATION_WIDTH: usize = 28;
+/// Characters of an address with its port.
+const BUFFER: usize = 59;
 
-/// `TCP  10.0.0.1:5432`, `FWM  7`, `FWM  3 IPv6`.
-pub(super) fn service(key: ServiceKey) -> String {
-    match key {
-        ServiceKey::Address { protocol, address } => {
-            let name = format!("{:<4} {}", self::protocol(protocol), socket(address));
-            cut(name, Family::of(address.ip()), SERVICE_WIDTH)
-        }
-        // ipvsadm prints the mark as a signed number.
-        ServiceKey::FwMark { family: Family::V4, mark } => format!("FWM  {}", mark.cast_signed()),
-        ServiceKey::FwMark { family: Family::V6, mark } => {
-            format!("FWM  {} IPv6", mark.cast_signed())
-        }
+/// How addresses and ports are written: as numbers, or by name where there is one.
+#[derive(Clone, Copy)]
+pub(super) struct Writing<'a> {
+    /// `None` for numbers.
+    pub(super) names: Option<&'a dyn Names>,
+}
+
+impl fmt::Debug for Writing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.names.is_some() { "by name" } else { "by number" })
     }
 }
 
-/// `10.0.0.2:5432`, `[2001:db8::2]:5432`.
-pub(super) fn destination(address: SocketAddr) -> String {
-    cut(socket(address), Family::of(address.ip()), DESTINATION_WIDTH)
+impl Writing<'_> {
+    /// `TCP  10.0.0.1:5432`, `FWM  7`, `FWM  3 IPv6`.
+    pub(super) fn service(self, key: ServiceKey) -> String {
+        match key {
+            ServiceKey::Address { protocol, address } => {
+                let socket = self.socket(address, protocol);
+                let name = format!("{:<4} {socket}", protocol_name(protocol));
+                cut(name, Family::of(address.ip()), SERVICE_WIDTH)
+            }
+            // ipvsadm prints the mark as a signed number.
+            ServiceKey::FwMark { family: Family::V4, mark } => {
+                format!("FWM  {}", mark.cast_signed())
+            }
+            ServiceKey::FwMark { family: Family::V6, mark } => {
+                format!("FWM  {} IPv6", mark.cast_signed())
+            }
+        }
+    }
+
+    /// `-t 10.0.0.1:5432`, `-f 7`, `-f 3 -6`.
+    pub(super) fn option(self, key: ServiceKey) -> String {
+        match key {
+            ServiceKey::Address { protocol, address } => {
+                let option = match protocol {
+                    Protocol::TCP => "-t",
+                    Protocol::UDP => "-u",
+                    Protocol::SCTP => "--sctp-service",
+                    Protocol(_) => "--xxx-service",
+                };
+                format!("{option} {}", self.socket(address, protocol))
+            }
+            ServiceKey::FwMark { family: Family::V4, mark } => format!("-f {}", mark.cast_signed()),
+            ServiceKey::FwMark { family: Family::V6, mark } => {
+                format!("-f {} -6", mark.cast_signed())
+            }
+        }
+    }
+
+    /// `10.0.0.2:5432`, `[2001:db8::2]:5432`.
+    pub(super) fn destination(self, address: SocketAddr, protocol: Protocol) -> String {
+        let name = self.socket(address, protocol);
+        cut(name, Family::of(address.ip()), DESTINATION_WIDTH)
+    }
+
+    /// Address and port, as long as ipvsadm's buffer.
+    pub(super) fn socket(self, address: SocketAddr, protocol: Protocol) -> String {
+        let host = self.names.and_then(|names| names.host_name(address.ip()));
+        let host = host.unwrap_or_else(|| match address.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => ipv6(ip),
+        });
+        let port = self.names.and_then(|names| names.port_name(address.port(), protocol));
+        let port = port.unwrap_or_else(|| address.port().to_string());
+        let text =
+            if address.is_ipv6() { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        words::cut(&text, BUFFER)
+    }
+}
+
+/// The protocol by which ports are named: services by mark carry TCP in the kernel's lists of destinations.
+pub(super) const fn protocol_of(key: ServiceKey) -> Protocol {
+    match key {
+        ServiceKey::Address { protocol, .. } => protocol,
+        ServiceKey::FwMark { .. } => Protocol(0),
+    }
 }
 
 /// What stands under Forward; ipvsadm has no name for the methods above 3 and prints what printf does then.
@@ -41,8 +106,8 @@ pub(super) const fn forwarding(forwarding: Forwarding) -> &'static str {
     }
 }
 
-/// The scheduler's flags in parentheses; `None` without any. `sh` and `mh` have no name for the third, so that
-/// the parentheses may be empty.
+/// The scheduler's flags with commas; `None` without any. `sh` and `mh` have no name for the third, so that
+/// the text may be empty.
 pub(super) fn scheduler_flags(scheduler: &str, flags: ServiceFlags) -> Option<String> {
     let names: &[&str] = match scheduler {
         "sh" => &["sh-fallback", "sh-port"],
@@ -53,10 +118,10 @@ pub(super) fn scheduler_flags(scheduler: &str, flags: ServiceFlags) -> Option<St
     let is_any = bits.iter().any(|bit| flags.contains(*bit));
     let set = bits.iter().zip(names).filter(|(bit, _)| flags.contains(**bit));
     let names: Vec<_> = set.map(|(_, name)| *name).collect();
-    is_any.then(|| format!("({})", names.join(",")))
+    is_any.then(|| names.join(","))
 }
 
-const fn protocol(protocol: Protocol) -> &'static str {
+const fn protocol_name(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::TCP => "TCP",
         Protocol::UDP => "UDP",
@@ -65,16 +130,8 @@ const fn protocol(protocol: Protocol) -> &'static str {
     }
 }
 
-fn socket(address: SocketAddr) -> String {
-    let port = address.port();
-    match address.ip() {
-        IpAddr::V4(ip) => format!("{ip}:{port}"),
-        IpAddr::V6(ip) => format!("[{}]:{port}", ipv6(ip)),
-    }
-}
-
 /// As inet_ntop(3) of glibc, which still writes IPv4-compatible addresses with dots.
-fn ipv6(ip: Ipv6Addr) -> String {
+pub(super) fn ipv6(ip: Ipv6Addr) -> String {
     match ip.segments() {
         [0, 0, 0, 0, 0, 0, high, low] if high != 0 => {
             let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
@@ -84,9 +141,9 @@ fn ipv6(ip: Ipv6Addr) -> String {
     }
 }
 
-fn cut(mut name: String, family: Family, width: usize) -> String {
+fn cut(name: String, family: Family, width: usize) -> String {
     if family == Family::V4 {
-        name.truncate(width);
+        return words::cut(&name, width);
     }
     name
 }
@@ -113,25 +170,25 @@ mod tests {
     #[test]
     fn marks_are_signed_as_in_ipvsadm() {
         let key = |family, mark| ServiceKey::FwMark { family, mark };
-        assert_eq!(service(key(Family::V4, u32::MAX)), "FWM  -1");
-        assert_eq!(service(key(Family::V6, 3)), "FWM  3 IPv6");
+        assert_eq!(Writing { names: None }.service(key(Family::V4, u32::MAX)), "FWM  -1");
+        assert_eq!(Writing { names: None }.service(key(Family::V6, 3)), "FWM  3 IPv6");
     }
 
     #[test]
     fn a_protocol_without_a_name_is_a_question_mark() {
         let key =
             ServiceKey::Address { protocol: Protocol(50), address: "10.0.0.1:0".parse().unwrap() };
-        assert_eq!(service(key), "?    10.0.0.1:0");
+        assert_eq!(Writing { names: None }.service(key), "?    10.0.0.1:0");
     }
 
     #[test]
     fn flags_have_the_names_of_their_scheduler() {
         let shown = |scheduler, bits| scheduler_flags(scheduler, ServiceFlags(bits));
-        assert_eq!(shown("sh", 0x38).as_deref(), Some("(sh-fallback,sh-port)"));
-        assert_eq!(shown("mh", 0x10).as_deref(), Some("(mh-port)"));
-        assert_eq!(shown("wlc", 0x38).as_deref(), Some("(flag-1,flag-2,flag-3)"));
+        assert_eq!(shown("sh", 0x38).as_deref(), Some("sh-fallback,sh-port"));
+        assert_eq!(shown("mh", 0x10).as_deref(), Some("mh-port"));
+        assert_eq!(shown("wlc", 0x38).as_deref(), Some("flag-1,flag-2,flag-3"));
         // Seen in ipvsadm 1.31: the third flag has no name there.
-        assert_eq!(shown("mh", 0x20).as_deref(), Some("()"));
+        assert_eq!(shown("mh", 0x20).as_deref(), Some(""));
         assert_eq!(shown("wlc", 0x1), None);
     }
 }

@@ -3,6 +3,7 @@
 //! None of it is ever compared with a desired table.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use super::destination::{Connections, Destination, DestinationKey};
 use super::service::{Service, ServiceKey};
@@ -38,6 +39,49 @@ pub struct Timeouts {
     pub tcp_fin: u32,
     /// UDP exchanges (`IPVS_CMD_ATTR_TIMEOUT_UDP`).
     pub udp: u32,
+}
+
+/// What a connection-sync daemon does (`IPVS_DAEMON_ATTR_STATE`, `IP_VS_STATE_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SyncRole {
+    /// Tells others of our connections.
+    Master,
+    /// Learns the connections of others.
+    Backup,
+}
+
+/// A connection-sync daemon (`IPVS_DAEMON_ATTR_*`); what is `None` is left to the kernel, or not told by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncDaemon {
+    /// What it does.
+    pub role: SyncRole,
+    /// The interface that it sends and listens on, at most 15 bytes.
+    pub interface: String,
+    /// The group of directors, 0..=255; a backup with 0 listens to all.
+    pub sync_id: u32,
+    /// The longest message, in bytes.
+    pub max_length: Option<u16>,
+    /// The multicast group.
+    pub group: Option<IpAddr>,
+    /// Its UDP port.
+    pub port: Option<u16>,
+    /// Hops that messages survive.
+    pub ttl: Option<u8>,
+}
+
+impl SyncDaemon {
+    /// A daemon of which nothing but the role is said.
+    pub const fn new(role: SyncRole) -> Self {
+        Self {
+            role,
+            interface: String::new(),
+            sync_id: 0,
+            max_length: None,
+            group: None,
+            port: None,
+            ttl: None,
+        }
+    }
 }
 
 /// Totals of a service or destination, as the kernel's estimator last wrote them (every 2 s).

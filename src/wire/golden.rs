@@ -9,7 +9,9 @@ use super::request::{Envelope, Request};
 use crate::model::destination::{
     Connections, Destination, DestinationKey, Forwarding, Thresholds, Tunnel, Weight,
 };
-use crate::model::kernel::{IpvsInfo, ListedService, Timeouts, Traffic, Version};
+use crate::model::kernel::{
+    IpvsInfo, ListedService, SyncDaemon, SyncRole, Timeouts, Traffic, Version,
+};
 use crate::model::op::{Errno, Op};
 use crate::model::service::{Family, Netmask, Scheduler, Service, ServiceFlags, ServiceKey};
 
@@ -41,6 +43,7 @@ fn our_requests_are_the_golden_ones_byte_for_byte() {
         ("GET_INFO", Request::info(), REQUEST),
         ("GET_CONFIG", Request::config(), REQUEST),
         ("GET_SERVICE dump", Request::services(), DUMP),
+        ("GET_DAEMON dump", Request::daemons(), DUMP),
         ("GET_DEST dump svc1", Request::destinations(v4), DUMP),
         ("GET_DEST dump fwm7", Request::destinations(fwmark(7)), DUMP),
         ("GET_DEST dump v6", Request::destinations(v6), DUMP),
@@ -71,6 +74,16 @@ fn info_and_config_are_read() {
     assert_eq!(replies_to("GET_INFO"), [message(5, Payload::Reply(Reply::Info(info)))]);
     let timeouts = Timeouts { tcp: 900, tcp_fin: 120, udp: 300 };
     assert_eq!(replies_to("GET_CONFIG"), [message(6, Payload::Reply(Reply::Config(timeouts)))]);
+}
+
+#[test]
+fn sync_daemons_are_read() {
+    let mut master = SyncDaemon::new(SyncRole::Master);
+    (master.interface, master.sync_id, master.ttl) = ("d0".into(), 5, Some(1));
+    (master.max_length, master.port) = (Some(1472), Some(8848));
+    master.group = Some("224.0.0.81".parse().unwrap());
+    let replies = replies_to("GET_DAEMON dump");
+    assert_eq!(replies.first().unwrap().payload, Payload::Reply(Reply::Daemon(master)));
 }
 
 #[test]

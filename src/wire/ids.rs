@@ -31,10 +31,15 @@ pub(super) mod command {
     pub(in crate::wire) const SET_DEST: u8 = 6;
     pub(in crate::wire) const DEL_DEST: u8 = 7;
     pub(in crate::wire) const GET_DEST: u8 = 8;
+    pub(in crate::wire) const NEW_DAEMON: u8 = 9;
+    pub(in crate::wire) const DEL_DAEMON: u8 = 10;
+    pub(in crate::wire) const GET_DAEMON: u8 = 11;
     pub(in crate::wire) const SET_CONFIG: u8 = 12;
     pub(in crate::wire) const GET_CONFIG: u8 = 13;
     pub(in crate::wire) const SET_INFO: u8 = 14;
     pub(in crate::wire) const GET_INFO: u8 = 15;
+    pub(in crate::wire) const ZERO: u8 = 16;
+    pub(in crate::wire) const FLUSH: u8 = 17;
 }
 
 /// Top level of a message (`IPVS_CMD_ATTR_*`).
@@ -42,6 +47,7 @@ pub(super) mod top {
     use super::{Id, id};
     pub(in crate::wire) const SERVICE: Id = id(1, "IPVS_CMD_ATTR_SERVICE");
     pub(in crate::wire) const DEST: Id = id(2, "IPVS_CMD_ATTR_DEST");
+    pub(in crate::wire) const DAEMON: Id = id(3, "IPVS_CMD_ATTR_DAEMON");
     /// u32, seconds.
     pub(in crate::wire) const TIMEOUT_TCP: Id = id(4, "IPVS_CMD_ATTR_TIMEOUT_TCP");
     /// u32, seconds.
@@ -138,4 +144,25 @@ pub(super) mod stats {
     pub(in crate::wire) const OUTPPS: Id = id(8, "IPVS_STATS_ATTR_OUTPPS");
     pub(in crate::wire) const INBPS: Id = id(9, "IPVS_STATS_ATTR_INBPS");
     pub(in crate::wire) const OUTBPS: Id = id(10, "IPVS_STATS_ATTR_OUTBPS");
+}
+
+/// A connection-sync daemon (`IPVS_DAEMON_ATTR_*`).
+pub(super) mod daemon {
+    use super::{Id, id};
+    /// u32: 1 master, 2 backup.
+    pub(in crate::wire) const STATE: Id = id(1, "IPVS_DAEMON_ATTR_STATE");
+    /// NUL-terminated, at most 15 bytes before it.
+    pub(in crate::wire) const MCAST_IFN: Id = id(2, "IPVS_DAEMON_ATTR_MCAST_IFN");
+    /// u32, 0..=255.
+    pub(in crate::wire) const SYNC_ID: Id = id(3, "IPVS_DAEMON_ATTR_SYNC_ID");
+    /// u16, bytes; this and the following since Linux 4.3.
+    pub(in crate::wire) const SYNC_MAXLEN: Id = id(4, "IPVS_DAEMON_ATTR_SYNC_MAXLEN");
+    /// The four bytes of an IPv4 address.
+    pub(in crate::wire) const MCAST_GROUP: Id = id(5, "IPVS_DAEMON_ATTR_MCAST_GROUP");
+    /// The 16 bytes of an IPv6 address.
+    pub(in crate::wire) const MCAST_GROUP6: Id = id(6, "IPVS_DAEMON_ATTR_MCAST_GROUP6");
+    /// u16, in the host's order.
+    pub(in crate::wire) const MCAST_PORT: Id = id(7, "IPVS_DAEMON_ATTR_MCAST_PORT");
+    /// u8.
+    pub(in crate::wire) const MCAST_TTL: Id = id(8, "IPVS_DAEMON_ATTR_MCAST_TTL");
 }

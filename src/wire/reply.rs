@@ -10,7 +10,7 @@ use super::attr::{self, Attrs};
 use super::ids::{command, dest, info, svc, top};
 use crate::model::destination::{Connections, Destination, DestinationKey};
 use crate::model::kernel::{
-    IpvsInfo, ListedDestination, ListedService, Timeouts, Traffic, Version,
+    IpvsInfo, ListedDestination, ListedService, SyncDaemon, Timeouts, Traffic, Version,
 };
 use crate::model::service::{Family, Service, ServiceKey};
 
@@ -25,6 +25,8 @@ pub enum Reply {
     Info(IpvsInfo),
     /// To `GET_CONFIG`.
     Config(Timeouts),
+    /// A connection-sync daemon, to `GET_DAEMON`.
+    Daemon(SyncDaemon),
     /// Another command, which we did not ask for.
     Other(u8),
 }
@@ -88,6 +90,10 @@ impl Reply {
             command::NEW_DEST => {
                 let attrs = Attrs::read(attrs.bytes(top::DEST)?)?;
                 DestinationReply::decode(&attrs).map(Self::Destination)
+            }
+            command::NEW_DAEMON => {
+                let attrs = Attrs::read(attrs.bytes(top::DAEMON)?)?;
+                SyncDaemon::decode(&attrs).map(Self::Daemon)
             }
             command::SET_INFO => Ok(Self::Info(IpvsInfo {
                 version: Version(attrs.u32(info::VERSION)?),

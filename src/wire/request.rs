@@ -6,7 +6,7 @@ use netlink_packet_generic::{GenlFamily, GenlMessage};
 use super::attr::Attr;
 use super::destination::Zeros;
 use super::ids::{self, command, top};
-use crate::model::kernel::Timeouts;
+use crate::model::kernel::{SyncDaemon, SyncRole, Timeouts};
 use crate::model::op::Op;
 use crate::model::service::ServiceKey;
 
@@ -64,6 +64,31 @@ impl Request {
                 Attr::u32(top::TIMEOUT_UDP, timeouts.udp),
             ],
         )
+    }
+
+    /// Counters back to zero, of one service or of all (`IPVS_CMD_ZERO`).
+    pub fn zero(service: Option<ServiceKey>) -> Self {
+        Self::new(command::ZERO, service.into_iter().map(identity).collect())
+    }
+
+    /// Every service gone (`IPVS_CMD_FLUSH`).
+    pub const fn flush() -> Self {
+        Self::new(command::FLUSH, Vec::new())
+    }
+
+    /// The connection-sync daemons, as a dump (`IPVS_CMD_GET_DAEMON`).
+    pub const fn daemons() -> Self {
+        Self::new(command::GET_DAEMON, Vec::new())
+    }
+
+    /// A connection-sync daemon is to run (`IPVS_CMD_NEW_DAEMON`).
+    pub fn start_daemon(daemon: &SyncDaemon) -> Self {
+        Self::new(command::NEW_DAEMON, vec![Attr::nest(top::DAEMON, daemon.encode())])
+    }
+
+    /// The connection-sync daemon of a role is to end (`IPVS_CMD_DEL_DAEMON`).
+    pub fn stop_daemon(role: SyncRole) -> Self {
+        Self::new(command::DEL_DAEMON, vec![Attr::nest(top::DAEMON, vec![role.encode()])])
     }
 
     /// One change of the table.

@@ -3,6 +3,7 @@
 mod crash;
 mod drift;
 mod errors;
+mod ipvsadm;
 mod kernel_tables;
 mod kernel_traps;
 mod latency;
@@ -32,6 +33,7 @@ pub(crate) struct Scenario {
 pub(crate) const ALL: &[&[Scenario]] = &[
     kernel_traps::SCENARIOS,
     kernel_tables::SCENARIOS,
+    ipvsadm::SCENARIOS,
     errors::SCENARIOS,
     scale::SCENARIOS,
     roles::SCENARIOS,

@@ -91,6 +91,22 @@ pub enum KernelError {
 }
 
 impl KernelError {
+    /// The number with which the kernel refused a request.
+    pub const fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Refused { errno, .. } => Some(*errno),
+            Self::NoIpvs
+            | Self::Socket { .. }
+            | Self::RepliesLost { .. }
+            | Self::Silent { .. }
+            | Self::Truncated { .. }
+            | Self::Decode { .. }
+            | Self::Unexpected { .. }
+            | Self::Proc { .. }
+            | Self::ProcLine { .. } => None,
+        }
+    }
+
     /// Whether the capability is missing.
     pub fn is_permission(&self) -> bool {
         match self {

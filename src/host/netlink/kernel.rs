@@ -6,7 +6,9 @@ use std::io;
 use super::error::KernelError;
 use super::exchange::{Exchange, Failure};
 use super::transport::{NetlinkSocket, Transport};
-use crate::model::kernel::{IpvsInfo, ListedDestination, ListedService, Timeouts};
+use crate::model::kernel::{
+    IpvsInfo, ListedDestination, ListedService, SyncDaemon, SyncRole, Timeouts,
+};
 use crate::model::op::{Errno, Op};
 use crate::model::service::ServiceKey;
 use crate::model::table::{Counters, Entry, Table};
@@ -60,6 +62,42 @@ impl<T: Transport> Kernel<T> {
     pub fn set_config(&mut self, timeouts: Timeouts) -> Result<(), KernelError> {
         let doing = "set the timeouts of IPVS";
         self.ask(Request::set_config(timeouts), doing).map(drop)
+    }
+
+    /// Sets the counters of one service, or of all, back to zero.
+    pub fn zero(&mut self, service: Option<ServiceKey>) -> Result<(), KernelError> {
+        self.ask(Request::zero(service), "zero the counters of IPVS").map(drop)
+    }
+
+    /// Deletes every service with its destinations.
+    pub fn flush(&mut self) -> Result<(), KernelError> {
+        self.ask(Request::flush(), "clear the table of IPVS").map(drop)
+    }
+
+    /// Starts a connection-sync daemon.
+    pub fn start_daemon(&mut self, daemon: &SyncDaemon) -> Result<(), KernelError> {
+        self.ask(Request::start_daemon(daemon), "start a sync daemon of IPVS").map(drop)
+    }
+
+    /// Ends the connection-sync daemon of a role.
+    pub fn stop_daemon(&mut self, role: SyncRole) -> Result<(), KernelError> {
+        self.ask(Request::stop_daemon(role), "stop a sync daemon of IPVS").map(drop)
+    }
+
+    /// The connection-sync daemons that run.
+    pub fn daemons(&mut self) -> Result<Vec<SyncDaemon>, KernelError> {
+        let doing = "read the sync daemons of IPVS";
+        let replies = self.exchange.dump(&Request::daemons());
+        let replies = replies.map_err(|it| it.while_doing(doing))?;
+        let daemons = replies.into_iter().map(|reply| match reply {
+            Reply::Daemon(daemon) => Ok(daemon),
+            Reply::Service(_)
+            | Reply::Destination(_)
+            | Reply::Info(_)
+            | Reply::Config(_)
+            | Reply::Other(_) => Err(unexpected(doing)),
+        });
+        daemons.collect()
     }
 
     /// Reads the table and counts its connections.
@@ -131,9 +169,11 @@ impl<T: Transport> Kernel<T> {
         let replies = replies.map_err(|it| it.while_doing(doing))?;
         let services = replies.into_iter().map(|reply| match reply {
             Reply::Service(service) => Ok(service),
-            Reply::Destination(_) | Reply::Info(_) | Reply::Config(_) | Reply::Other(_) => {
-                Err(unexpected(doing))
-            }
+            Reply::Destination(_)
+            | Reply::Info(_)
+            | Reply::Config(_)
+            | Reply::Daemon(_)
+            | Reply::Other(_) => Err(unexpected(doing)),
         });
         services.collect()
     }
@@ -147,9 +187,11 @@ impl<T: Transport> Kernel<T> {
         let replies = replies.map_err(|it| it.while_doing(reading(service)))?;
         let destinations = replies.into_iter().map(|reply| match reply {
             Reply::Destination(it) => Ok(it.of_service(service.family())),
-            Reply::Service(_) | Reply::Info(_) | Reply::Config(_) | Reply::Other(_) => {
-                Err(unexpected(&reading(service)))
-            }
+            Reply::Service(_)
+            | Reply::Info(_)
+            | Reply::Config(_)
+            | Reply::Daemon(_)
+            | Reply::Other(_) => Err(unexpected(&reading(service))),
         });
         destinations.collect()
     }

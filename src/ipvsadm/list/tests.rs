@@ -1,6 +1,10 @@
 //! The list against what ipvsadm 1.31 printed of a real kernel's table.
 
 use super::*;
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::ipvsadm::save::save;
+use crate::ipvsadm::values::NoNames;
 use crate::model::destination::{
     Connections, Destination, DestinationKey, Forwarding, Thresholds, Tunnel, Weight,
 };
@@ -11,7 +15,71 @@ const GOLDEN: &str = include_str!("../../../integration/golden/ipvsadm.txt");
 
 #[test]
 fn the_golden_table_is_listed_byte_for_byte() {
-    assert_eq!(list(INFO, &golden_table()), golden("ipvsadm -Ln"));
+    assert_eq!(plain(&golden_table()), golden("ipvsadm -Ln"));
+}
+
+#[test]
+fn every_format_is_ipvsadms_byte_for_byte() {
+    let format = |columns| Format { columns, numeric: true, ..Format::default() };
+    let exact = Format { exact: true, ..format(Columns::Stats) };
+    let unsorted = Format { unsorted: true, ..format(Columns::Plain) };
+    for (options, format) in [
+        ("--stats", format(Columns::Stats)),
+        ("--rate", format(Columns::Rate)),
+        ("--thresholds", format(Columns::Thresholds)),
+        ("--persistent-conn", format(Columns::Persistent)),
+        ("--tun-info", format(Columns::Tunnel)),
+        ("--stats --exact", exact),
+        ("--nosort", unsorted),
+    ] {
+        let text = list(Some(INFO), &golden_table(), format, &NoNames);
+        assert_eq!(text, golden(&format!("ipvsadm -Ln {options}")));
+    }
+}
+
+#[test]
+fn names_stand_where_there_are_any() {
+    let text = list(Some(INFO), &golden_table(), Format::default(), &Ports);
+    assert_eq!(text, golden("ipvsadm -L"));
+    assert_eq!(save(&golden_table(), Format::default(), &Ports), golden("ipvsadm -S"));
+}
+
+#[test]
+fn the_table_is_saved_as_ipvsadm_saves_it() {
+    let numeric = Format { numeric: true, ..Format::default() };
+    assert_eq!(save(&golden_table(), numeric, &NoNames), golden("ipvsadm -Sn"));
+}
+
+#[test]
+fn one_service_is_listed_without_the_first_line() {
+    let numeric = Format { numeric: true, ..Format::default() };
+    let mut table = golden_table();
+    let text = list(None, &[table.swap_remove(1)], numeric, &NoNames);
+    assert_eq!(text, golden("single service").split_once("$ ").unwrap().0);
+}
+
+#[test]
+fn a_destinations_counters_wrap_and_a_services_do_not() {
+    let traffic = Traffic {
+        connections: 1 << 32,
+        packets_in: (1 << 32) + 7,
+        bytes_in: 1 << 32,
+        ..Traffic::default()
+    };
+    let mut table = golden_table();
+    let mut service = table.swap_remove(6);
+    service.traffic = Some(traffic);
+    service.destinations[0].traffic = Some(traffic);
+    let format = Format { columns: Columns::Stats, numeric: true, ..Format::default() };
+    let text = list(None, &[service], format, &NoNames);
+    let lines: Vec<_> = text.lines().skip(2).collect();
+    assert_eq!(
+        lines,
+        [
+            "FWM  7                               4294M    4294M        0    4294M        0",
+            "  -> 10.5.5.5:0                          0        7        0    4294M        0",
+        ]
+    );
 }
 
 #[test]
@@ -22,7 +90,7 @@ fn the_order_of_the_kernel_does_not_show() {
         for service in &mut table {
             service.destinations.reverse();
         }
-        let text = list(INFO, &table);
+        let text = plain(&table);
         let services = |text: &str| -> Vec<String> {
             let lines = text.lines().filter(|line| !line.starts_with("  "));
             lines.map(String::from).collect()
@@ -33,7 +101,7 @@ fn the_order_of_the_kernel_does_not_show() {
 
 #[test]
 fn an_empty_table_has_only_a_title() {
-    let text = list(INFO, &[]);
+    let text = plain(&[]);
     let golden = golden("ipvsadm -Ln");
     let title: Vec<_> = golden.lines().take(3).collect();
     assert_eq!(text, title.join("\n") + "\n");
@@ -51,7 +119,7 @@ fn a_persistence_engine_and_large_numbers_are_shown() {
         connections: Connections { active: u32::MAX, inactive: 12_345_678, persistent: 9 },
         traffic: None,
     }];
-    let text = list(INFO, &[service]);
+    let text = plain(&[service]);
     let lines: Vec<_> = text.lines().skip(3).collect();
     assert_eq!(
         lines,
@@ -62,13 +130,43 @@ fn a_persistence_engine_and_large_numbers_are_shown() {
     );
 }
 
+/// The names of the machine on which the golden file was made.
+struct Ports;
+
+impl Names for Ports {
+    fn host(&self, _: &str) -> Option<Ipv4Addr> {
+        None
+    }
+
+    fn port(&self, _: &str, _: Protocol) -> Option<u16> {
+        None
+    }
+
+    fn host_name(&self, _: IpAddr) -> Option<String> {
+        None
+    }
+
+    fn port_name(&self, port: u16, protocol: Protocol) -> Option<String> {
+        match (port, protocol) {
+            (5432, Protocol::TCP) => Some("postgresql".into()),
+            (53, Protocol::UDP) => Some("domain".into()),
+            _ => None,
+        }
+    }
+}
+
 const INFO: IpvsInfo = IpvsInfo { version: Version(0x01_02_01), table_size: 4096 };
+
+fn plain(services: &[ListedService]) -> String {
+    let numeric = Format { numeric: true, ..Format::default() };
+    list(Some(INFO), services, numeric, &NoNames)
+}
 
 /// The output of a command in the golden file, with the marks of line ends taken off.
 fn golden(command: &str) -> String {
     let (_, rest) = GOLDEN.split_once(&format!("=== {command}\n")).unwrap();
     let (text, _) = rest.split_once("===").unwrap();
-    text.replace("|\n", "\n")
+    text.replace("|\n", "\n").replace("$\n", "\n")
 }
 
 /// The table that the golden file's commands built, in the kernel's order (`--nosort`).
@@ -134,13 +232,24 @@ fn service(
     scheduler: &str,
     destinations: &[(&str, Forwarding, u32)],
 ) -> ListedService {
+    // Limits and tunnels by address, as the golden file's commands have them.
+    let tunnel = |address: &str| match address {
+        "192.168.6.7:5432" => Tunnel { kind: 1, port: 6080, flags: words::CHECKSUM },
+        "192.168.6.8:5432" => Tunnel { kind: 2, port: 0, flags: words::NO_CHECKSUM },
+        "192.168.6.9:5432" => Tunnel { kind: 1, port: 6081, flags: words::REMOTE_CHECKSUM },
+        _ => Tunnel::default(),
+    };
+    let thresholds = |address: &str| match address {
+        "192.168.5.5:5432" => Thresholds { upper: 100, lower: 50 },
+        _ => Thresholds::default(),
+    };
     let listed = destinations.iter().map(|(address, forwarding, weight)| ListedDestination {
         key: DestinationKey(address.parse().unwrap()),
         destination: Destination {
             forwarding: *forwarding,
             weight: Weight(*weight),
-            thresholds: Thresholds::default(),
-            tunnel: Tunnel::default(),
+            thresholds: thresholds(address),
+            tunnel: tunnel(address),
         },
         connections: Connections::default(),
         traffic: None,

@@ -53,7 +53,7 @@ fn random_tables(lab: &mut Lab) -> Result<()> {
 }
 
 /// `PGVS_LAB_SEED`, or another one each time.
-fn seed() -> Result<u64> {
+pub(crate) fn seed() -> Result<u64> {
     match std::env::var("PGVS_LAB_SEED") {
         Ok(given) if !given.is_empty() => given.parse().context("PGVS_LAB_SEED"),
         _ => Ok(fastrand::u64(..1_000_000_000)),

@@ -212,7 +212,10 @@ fn log_lines_are_json_where_that_is_wanted() {
 
 #[test]
 fn text_lines_in_a_file_have_no_colours() {
-    let daemon = Daemon::observing(CONFIG);
+    let mut daemon = Daemon::observing(CONFIG);
+    // The log has a thread of its own, which has written everything when the daemon has ended.
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.end(), 0);
     let log = daemon.log();
     assert!(log.contains("INFO") && !log.contains('\u{1b}'), "{log}");
 }

@@ -224,7 +224,10 @@ fn password_files_are_looked_at_beside_the_file_that_names_them() {
     let directory = directory(&[("pgvs.toml", &text)]);
     let pass = directory.path().join("orders.pass");
     let seen = errors(directory.path());
-    assert!(seen.contains("pgvs.toml:8:17: read password file DIR/orders.pass: no such file"), "{seen}");
+    assert!(
+        seen.contains("pgvs.toml:8:17: read password file DIR/orders.pass: no such file"),
+        "{seen}"
+    );
     fs::write(&pass, "s3cret\n").unwrap();
     for mode in [0o644, 0o640, 0o604, 0o620] {
         fs::set_permissions(&pass, Permissions::from_mode(mode)).unwrap();

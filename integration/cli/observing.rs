@@ -103,6 +103,34 @@ fn a_broken_file_is_refused_and_the_one_before_stays_in_force() {
 }
 
 #[test]
+fn a_file_that_was_cut_off_takes_no_service_away() {
+    let daemon = Daemon::observing(CONFIG);
+    let before = daemon.weights();
+    daemon.write("");
+    let reload = daemon.run(&["reload"]);
+    assert_eq!(reload.code, 2, "{reload:?}");
+    assert!(reload.err.contains("it has no services: refused"), "{reload:?}");
+    assert_eq!(daemon.weights(), before);
+}
+
+#[test]
+fn a_plan_during_a_pause_says_what_resume_will_write() {
+    let daemon = Daemon::observing(CONFIG);
+    assert_eq!(daemon.run(&["pause"]).code, 0);
+    daemon.write(&CONFIG.replace("weight = 50", "weight = 60"));
+    let plan = daemon.run(&["plan"]);
+    assert!(plan.code == 1 && plan.out.contains("weight 50 -> 60"), "{plan:?}");
+    assert!(plan.err.contains("paused"), "{plan:?}");
+}
+
+#[test]
+fn a_log_level_that_is_none_is_refused() {
+    let said = pgvs().args(["run", "--observe", "--log-level", "frob"]).output().unwrap();
+    assert_eq!(said.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&said.stderr).contains("log level \"frob\""));
+}
+
+#[test]
 fn sighup_reloads_too() {
     let daemon = Daemon::observing(CONFIG);
     daemon.write(&CONFIG.replace("weight = 50", "weight = 0"));

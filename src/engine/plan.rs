@@ -14,6 +14,8 @@ const STEPS: usize = 10_000;
 /// would follow from later answers of probes is not foreseen.
 pub fn ahead(controller: &Controller, table: Table, event: Event, now: Time) -> Vec<Op> {
     let mut controller = controller.clone();
+    // What would be written once the operator lets us.
+    controller.reconciler.memory.paused = None;
     let mut table = table;
     let mut events = vec![event];
     let mut written = Vec::new();

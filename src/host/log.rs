@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{self, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
@@ -64,7 +64,12 @@ enum Line {
 
 /// Sends everything that is logged from here on to standard error.
 pub fn start(format: Format, level: &str) -> Result<Log, LogError> {
-    let filter = Targets::from_str(level).map_err(|_| LogError::Level(level.to_owned()))?;
+    // A word that is no level would be taken for a program part, and silence everything else.
+    let is_known = |part: &str| part.contains('=') || LevelFilter::from_str(part).is_ok();
+    let filter = match Targets::from_str(level) {
+        Ok(filter) if level.split(',').all(|part| is_known(part.trim())) => filter,
+        Ok(_) | Err(_) => return Err(LogError::Level(level.to_owned())),
+    };
     let (outlet, log) = spawn(io::stderr())?;
     let is_terminal = io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer()

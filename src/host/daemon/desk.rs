@@ -130,6 +130,14 @@ impl Clerk {
             }
             Err(error) => return Reply::refused(format!("read the configuration: {error}")),
         };
+        // A truncated file must not take every service away.
+        if config.services.is_empty() {
+            let why = format!("{}: it has no services", self.config.display());
+            self.tell(Ask::ReloadRefused(why.clone())).await;
+            return Reply::refused(format!(
+                "{why}: refused; the configuration before it stays in force (to give up all services, stop the daemon with on_stop = \"remove\")"
+            ));
+        }
         let mut warnings: Vec<String> = findings.all.iter().map(ToString::to_string).collect();
         if findings.hidden > 0 {
             warnings.push(format!("and {} more: see pgvs check", findings.hidden));

@@ -19,40 +19,8 @@ use pgvs::model::service::{
 };
 use pgvs::model::table::{Entry, Table};
 
-use crate::kernel::{Ask, Nest, dump, ip, sized, words};
+use crate::kernel::{Ask, Dest, Nest, Svc, dump, ip, sized, words};
 use crate::net::Namespace;
-
-/// Attributes of a service, include/uapi/linux/ip_vs.h `IPVS_SVC_ATTR_*`.
-#[neli::neli_enum(serialized_type = "u16")]
-pub(crate) enum Svc {
-    Family = 1,
-    Protocol = 2,
-    Address = 3,
-    Port = 4,
-    Mark = 5,
-    Scheduler = 6,
-    Flags = 7,
-    Timeout = 8,
-    Netmask = 9,
-    Engine = 11,
-}
-impl NlAttrType for Svc {}
-
-/// Attributes of a destination, `IPVS_DEST_ATTR_*`.
-#[neli::neli_enum(serialized_type = "u16")]
-pub(crate) enum Dest {
-    Address = 1,
-    Port = 2,
-    Method = 3,
-    Weight = 4,
-    Upper = 5,
-    Lower = 6,
-    Family = 11,
-    TunnelKind = 13,
-    TunnelPort = 14,
-    TunnelFlags = 15,
-}
-impl NlAttrType for Dest {}
 
 /// `IP_VS_SVC_F_HASHED`, which the kernel owns.
 const HASHED: u32 = 2;

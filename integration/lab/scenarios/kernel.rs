@@ -46,6 +46,10 @@ pub(crate) enum Svc {
     Port = 4,
     Mark = 5,
     Scheduler = 6,
+    Flags = 7,
+    Timeout = 8,
+    Netmask = 9,
+    Engine = 11,
 }
 impl NlAttrType for Svc {}
 
@@ -56,9 +60,14 @@ pub(crate) enum Dest {
     Port = 2,
     Method = 3,
     Weight = 4,
+    Upper = 5,
+    Lower = 6,
     Active = 7,
     Inactive = 8,
     Family = 11,
+    TunnelKind = 13,
+    TunnelPort = 14,
+    TunnelFlags = 15,
 }
 impl NlAttrType for Dest {}
 

@@ -10,6 +10,7 @@ pub mod outside;
 mod report;
 pub mod sources;
 mod syntax;
+mod unknown;
 mod words;
 
 use std::net::{IpAddr, SocketAddr};

@@ -29,6 +29,15 @@ fn a_key_of_another_table_is_told_where_it_belongs() {
 }
 
 #[test]
+fn every_unknown_key_of_a_file_is_told_at_once() {
+    let text = "[director]\nnmae = 1\n[[pool]]\nprobee = 1\n[pool.postgres]\nusr = 1\n[[pool.server]]\nwieght = 1\n\
+                [defaults.postgres]\npulze = 1\n[unheard]\nof = 1\n";
+    let titles: Vec<String> = findings(text).into_iter().map(|finding| finding.title).collect();
+    let keys = ["nmae", "probee", "usr", "wieght", "pulze", "unheard"];
+    assert_eq!(titles, keys.map(|key| format!("unknown key `{key}`")));
+}
+
+#[test]
 fn words_of_keepalived_and_haproxy_know_where_they_went() {
     for word in [
         "virtual_server",

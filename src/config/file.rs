@@ -223,13 +223,11 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 }
 
-/// One file's text as [`File`]; stops at the first mistake of syntax and the first unknown key.
-pub(super) fn parse(text: &str) -> Result<File, toml::de::Error> {
-    toml::from_str(text)
-}
+/// Tables by their headers, and the keys of each.
+pub(super) type Tables = [(&'static str, &'static [&'static str]); 11];
 
 /// Every table with its keys, as the structs above have them.
-pub(super) fn tables() -> [(&'static str, &'static [&'static str]); 11] {
+pub(super) fn tables() -> Tables {
     [
         ("the top level", keys_of::<File>()),
         ("[director]", keys_of::<Director>()),
@@ -246,7 +244,7 @@ pub(super) fn tables() -> [(&'static str, &'static [&'static str]); 11] {
 }
 
 /// The keys that a struct takes: its own `Deserialize` is asked, so that no list can fall behind it.
-fn keys_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+pub(super) fn keys_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     let mut keys: &'static [&'static str] = &[];
     // The answer is the side effect: asking always ends in an error.
     match T::deserialize(Asking(&mut keys)) {

@@ -10,7 +10,7 @@ use pgvs::config::{
     Config, Director, KernelSettings, OnDown, OnStop, Pool, PostgresProbe, Probe, Server, SslMode,
     Target, VirtualService,
 };
-use pgvs::model::destination::{Forwarding, Weight};
+use pgvs::model::destination::{Forwarding, Thresholds, Tunnel, Weight};
 use pgvs::model::service::{Family, Scheduler, Service, ServiceFlags, ServiceKey};
 
 use crate::kernel::SCHEDULERS;
@@ -35,6 +35,8 @@ pub(crate) fn server(cluster: u8, number: u8, weight: u32) -> Server {
         name: format!("pg{number}").into(),
         address: SocketAddr::from(([10, 8, cluster, number], 5432)),
         weight: Weight(weight),
+        thresholds: Thresholds::default(),
+        delivery: None,
     }
 }
 
@@ -56,9 +58,11 @@ pub(crate) fn service(number: u8, pool: &str, target: Target) -> VirtualService 
     let scheduler = Scheduler::new("wlc").unwrap();
     VirtualService {
         name: format!("s{number}").into(),
+        shares_name: false,
         key,
         service: Service::plain(scheduler, key.family()),
         forwarding: Forwarding::Masquerade,
+        tunnel: Tunnel::default(),
         pool: pool.into(),
         target,
         on_down: OnDown::Cut,

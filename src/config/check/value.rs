@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use crate::config::file::{Field, Scalar};
+use crate::config::file::{Field, FieldList, Listed, Scalar};
 use crate::config::report::{Draft, Place, Report};
 use crate::config::words;
 use crate::model::destination::Weight;
@@ -25,6 +25,17 @@ pub(super) fn written(file: usize, field: Option<&Spanned<Scalar>>) -> Option<Wr
 /// The field's own value, else the one of `[defaults]`, which stands in the main file.
 pub(super) fn either<'a>(file: usize, own: &'a Field, default: &'a Field) -> Option<Written<'a>> {
     written(file, own.as_ref()).or_else(|| written(0, default.as_ref()))
+}
+
+/// Each value of a field that takes several, in file number `file`.
+pub(super) fn each(file: usize, field: &FieldList) -> Vec<Written<'_>> {
+    match field.as_ref().map(|field| (field.get_ref(), field.span())) {
+        None => Vec::new(),
+        Some((Listed::One(value), span)) => vec![Written { value, place: Place::new(file, span) }],
+        Some((Listed::Many(list), _)) => {
+            list.iter().filter_map(|value| written(file, Some(value))).collect()
+        }
+    }
 }
 
 impl Written<'_> {
@@ -209,6 +220,13 @@ pub(super) struct Choice<T: 'static> {
     pub(super) synonyms: &'static [(&'static str, &'static str)],
     /// Words of the design that are not built.
     pub(super) not_yet: &'static [&'static str],
+}
+
+/// Whether a word was probably meant to be one of these.
+pub(super) fn is_nearly<T>(word: &str, choice: &Choice<T>) -> bool {
+    let small = word.to_ascii_lowercase();
+    choice.synonyms.iter().any(|(other, _)| *other == small)
+        || words::nearest(word, choice.words.iter().map(|(word, _)| *word)).is_some()
 }
 
 /// One of a few words.

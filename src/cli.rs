@@ -4,6 +4,7 @@
 
 pub mod check;
 mod client;
+mod import;
 pub mod ipvsadm;
 mod output;
 mod plan;
@@ -58,6 +59,8 @@ enum Command {
     },
     /// End a pause; returns when the kernel has acknowledged
     Resume(Config),
+    /// Make a config from a file of keepalived, HAProxy or ipvsadm; exits 1 if something was not carried over
+    Import(import::Arguments),
     /// Speak ipvsadm's own command line; needs no daemon
     #[command(disable_help_flag = true)]
     Ipvsadm {
@@ -116,6 +119,7 @@ fn carry_out(cli: Cli) -> u8 {
             ask(&Request::Pause { seconds }, &config, socket)
         }
         Command::Resume(config) => ask(&Request::Resume {}, &config, socket),
+        Command::Import(arguments) => import::run(&arguments),
         // Taken before anything was parsed, unless options of ours stand in front of it.
         Command::Ipvsadm { .. } => output::error("write `pgvs ipvsadm` without options before it"),
     }

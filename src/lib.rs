@@ -10,6 +10,8 @@ pub mod config;
 
 pub mod ipvsadm;
 
+pub mod import;
+
 pub mod engine;
 
 pub mod view;

@@ -11,6 +11,7 @@ pub mod config;
 pub mod ipvsadm;
 
 pub mod saved;
+pub mod import;
 
 pub mod engine;
 

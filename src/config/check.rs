@@ -9,6 +9,7 @@ mod director;
 mod key;
 mod pool;
 mod postgres;
+mod quorum;
 mod scheduling;
 mod server;
 mod service;
@@ -115,6 +116,7 @@ impl Check<'_> {
     fn defaults(&mut self) {
         let none = super::file::Table::default();
         self.probe_kind(0, None);
+        value::boolean(self.report, value::written(0, self.defaults.pool.0.alpha.as_ref()), true);
         self.postgres(0, &none.0);
         self.server_defaults();
         self.service_defaults();

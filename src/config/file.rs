@@ -12,13 +12,10 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
-pub(super) use scalar::{Listed, Scalar};
+pub(super) use scalar::Scalar;
 
 /// A value as written, absent where the key is.
 pub(super) type Field = Option<Spanned<Scalar>>;
-
-/// One value or a list of them, absent where the key is.
-pub(super) type FieldList = Option<Spanned<Listed>>;
 
 /// A table as written; its place is its header.
 pub(super) type Entry<T> = Spanned<Table<T>>;
@@ -68,6 +65,7 @@ pub(super) struct Defaults {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PoolDefaults {
     pub(super) probe: Field,
+    pub(super) alpha: Field,
 }
 
 /// `[defaults.server]`.
@@ -85,7 +83,7 @@ pub(super) struct ServerDefaults {
 pub(super) struct ServiceDefaults {
     pub(super) protocol: Field,
     pub(super) scheduler: Field,
-    pub(super) scheduler_flags: FieldList,
+    pub(super) scheduler_flags: Field,
     pub(super) persistence_timeout: Field,
     pub(super) persistence_netmask: Field,
     pub(super) forwarding: Field,
@@ -103,6 +101,7 @@ pub(super) struct ServiceDefaults {
 pub(super) struct Pool {
     pub(super) name: Field,
     pub(super) probe: Field,
+    pub(super) alpha: Field,
     pub(super) postgres: Option<Entry<Postgres>>,
     pub(super) server: Vec<Entry<Server>>,
 }
@@ -120,6 +119,7 @@ pub(super) struct Postgres {
     pub(super) lost_after: Field,
     pub(super) admission: Field,
     pub(super) rise: Field,
+    pub(super) fall: Field,
     pub(super) source: Field,
 }
 
@@ -136,6 +136,7 @@ pub(super) struct Server {
     pub(super) tunnel: Field,
     pub(super) tunnel_port: Field,
     pub(super) tunnel_checksum: Field,
+    pub(super) backup: Field,
 }
 
 /// `[[service]]`.
@@ -143,12 +144,12 @@ pub(super) struct Server {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Service {
     pub(super) name: Field,
-    pub(super) address: FieldList,
-    pub(super) fwmark: FieldList,
+    pub(super) address: Field,
+    pub(super) fwmark: Field,
     pub(super) family: Field,
     pub(super) protocol: Field,
     pub(super) scheduler: Field,
-    pub(super) scheduler_flags: FieldList,
+    pub(super) scheduler_flags: Field,
     pub(super) persistence_timeout: Field,
     pub(super) persistence_netmask: Field,
     pub(super) pe: Field,
@@ -161,6 +162,11 @@ pub(super) struct Service {
     pub(super) target: Field,
     pub(super) on_down: Field,
     pub(super) drain_timeout: Field,
+    pub(super) quorum: Field,
+    pub(super) hysteresis: Field,
+    pub(super) sorry_server: Field,
+    pub(super) quorum_up: Field,
+    pub(super) quorum_down: Field,
 }
 
 /// A table, and nothing else: derived structs would take a list of values without their keys as well.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
-use super::file::{self, Field, File, Listed, Scalar};
+use super::file::{self, Field, File, Scalar};
 use super::finding::{ConfigError, Findings};
 use super::include::{Include, has_wildcard};
 use super::outside::{HostView, IP_VS, Questions, module_of};
@@ -155,11 +155,10 @@ impl Sources {
 /// Its addresses, and the modules that its scheduler and persistence engine are.
 fn ask_for_service(service: &file::Service, questions: &mut Questions) {
     let addresses: Vec<&str> = match service.address.as_ref().map(Spanned::get_ref) {
-        Some(Listed::One(address)) => scalar_text(address).into_iter().collect(),
-        Some(Listed::Many(list)) => {
+        Some(Scalar::List(list)) => {
             list.iter().filter_map(|address| scalar_text(address.get_ref())).collect()
         }
-        None => Vec::new(),
+        one => one.and_then(scalar_text).into_iter().collect(),
     };
     for range in addresses.into_iter().filter_map(|address| Range::parse(address).ok()) {
         let addresses = range.addresses().take(MAX_ADDRESSES);
@@ -178,7 +177,7 @@ fn text(field: &Field) -> Option<&str> {
 fn scalar_text(scalar: &Scalar) -> Option<&str> {
     match scalar {
         Scalar::Text(text) => Some(text),
-        Scalar::Integer(_) | Scalar::Boolean(_) | Scalar::Other(_) => None,
+        Scalar::Integer(_) | Scalar::Boolean(_) | Scalar::List(_) | Scalar::Other(_) => None,
     }
 }
 

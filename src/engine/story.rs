@@ -52,6 +52,7 @@ pub(super) fn orders() -> Config {
         lost_after: Duration::from_millis(1500),
         admission: Duration::from_secs(2),
         rise: 3,
+        fall: 1,
         source: None,
     };
     let server = |number: u8| Server {
@@ -60,6 +61,7 @@ pub(super) fn orders() -> Config {
         weight: Weight(100),
         thresholds: Thresholds::default(),
         delivery: None,
+        is_backup: false,
     };
     let service = |name: &str, key: ServiceKey, target| VirtualService {
         name: name.into(),
@@ -72,6 +74,7 @@ pub(super) fn orders() -> Config {
         target,
         on_down: OnDown::Cut,
         drain_timeout: Duration::from_secs(60),
+        quorum: None,
     };
     Config {
         director: Director {
@@ -85,6 +88,7 @@ pub(super) fn orders() -> Config {
         pools: vec![Pool {
             name: "orders".into(),
             probe: Probe::Postgres(Arc::new(probe)),
+            alpha: true,
             servers: [1, 2, 3].map(server).to_vec(),
         }],
         services: vec![

@@ -245,7 +245,11 @@ impl Check<'_> {
                 };
                 Mask::Dotted(mask)
             }
-            Scalar::Text(_) | Scalar::Integer(_) | Scalar::Boolean(_) | Scalar::Other(_) => {
+            Scalar::Text(_)
+            | Scalar::Integer(_)
+            | Scalar::Boolean(_)
+            | Scalar::List(_)
+            | Scalar::Other(_) => {
                 let length = value::number(self.report, written, 1..=128)?;
                 Mask::Length(u8::try_from(length).ok()?)
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Check;
 use super::choices::{ON_DOWN, PROTOCOLS, TARGETS};
 use super::delivery::Fields;
+use super::quorum::ServiceAt;
 use super::value::{self, Choice, either, written};
 use crate::config::file::{self, Entry, Field};
 use crate::config::report::{Draft, Place};
@@ -53,6 +54,8 @@ impl Check<'_> {
                 self.reachable(*key, forwarding, &pool);
             }
         }
+        let at = ServiceAt { number, keys: &keys, forwarding };
+        let quorum = self.quorum(at, file, Some(&pool), target);
         let (Some(name), Some(target), Some(scheduling)) = (name, target, scheduling) else {
             return Vec::new();
         };
@@ -67,6 +70,7 @@ impl Check<'_> {
             target,
             on_down: on_down.unwrap_or(OnDown::Cut),
             drain_timeout,
+            quorum: quorum.clone(),
         };
         keys.iter().map(service).collect()
     }
@@ -138,6 +142,17 @@ impl Check<'_> {
                 .at(pool, "this pool is not probed");
             self.report
                 .error(draft.help("write target = \"any\", or probe = \"postgres\" in the pool"));
+        }
+        let starts_up = known.and_then(|known| known.starts_up);
+        if let (Some(alpha), Target::Primary | Target::Standby | Target::PreferStandby) =
+            (starts_up, target)
+        {
+            let draft = Draft::new("a server has no role before it has answered")
+                .at(written.place, "needs roles")
+                .at(alpha, "counts servers as up before that");
+            self.report.error(
+                draft.help("leave `alpha` out of the pool, or make a pool for this service alone"),
+            );
         }
         Some(target)
     }

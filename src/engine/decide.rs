@@ -7,6 +7,7 @@ use super::event::{Action, Transition};
 use super::health::Verdict;
 use super::membership::{Cut, Membership, PoolState, ProbeState, ServiceState};
 use super::policy::{self, Adopted, Decision, View};
+use super::quorum;
 use crate::config::{OnDown, Target};
 use crate::model::destination::Weight;
 use crate::model::postgres::Role;
@@ -21,7 +22,7 @@ pub(super) fn pool(
     dirty: &mut Vec<ServiceKey>,
     actions: &mut Vec<Action>,
 ) {
-    let Membership { pools, services, probes, cutting, .. } = membership;
+    let Membership { pools, services, probes, cutting, is_waiting, .. } = membership;
     let Some(pool) = pools.get_mut(place) else {
         return;
     };
@@ -46,17 +47,27 @@ pub(super) fn pool(
         }));
     }
     pool.view = view;
+    let moment = Moment { is_frozen, is_waiting: *is_waiting };
     for key in &pool.services {
         let Some(service) = services.get_mut(key) else {
             continue;
         };
-        if decide(service, pool, is_frozen, actions) {
+        if decide(service, pool, moment, actions) {
             dirty.push(*key);
         }
         if service.cuts.iter().any(Option::is_some) {
             cutting.insert(*key);
         }
     }
+}
+
+/// What is the matter with everybody.
+#[derive(Clone, Copy)]
+struct Moment {
+    /// Silence is not believed.
+    is_frozen: bool,
+    /// Servers that have not been heard may yet speak.
+    is_waiting: bool,
 }
 
 /// A writer that was found in the kernel has its say before any claim counts: after a restart an old primary may
@@ -81,7 +92,7 @@ fn await_adopted_writer(pool: &mut PoolState, services: &BTreeMap<ServiceKey, Se
 fn decide(
     service: &mut ServiceState,
     pool: &PoolState,
-    is_frozen: bool,
+    moment: Moment,
     actions: &mut Vec<Action>,
 ) -> bool {
     forget_adopted(service, pool);
@@ -90,9 +101,10 @@ fn decide(
     let target = service.config.target;
     let views: Vec<View> =
         (0..pool.members.len()).filter_map(|place| view(service, pool, place)).collect();
-    let new = policy::decide(target, service.config.on_down, &views, is_frozen);
-    let mut is_changed = false;
-    for (place, decision) in new.into_iter().enumerate() {
+    let mut new = policy::decide(target, service.config.on_down, &views, moment.is_frozen);
+    let mut is_changed =
+        quorum::count(service, &pool.verdicts, moment.is_waiting, &mut new, actions);
+    for (place, decision) in new.decisions.into_iter().enumerate() {
         let Some(slot) = service.decisions.get_mut(place) else {
             continue;
         };
@@ -144,6 +156,8 @@ fn view(service: &ServiceState, pool: &PoolState, place: usize) -> Option<View> 
         is_another_writer: pool.view.is_another_writer(place),
         adopted: service.adopted.get(place).copied().flatten(),
         configured: member.weight,
+        is_backup: member.is_backup,
+        starts_up: pool.starts_up,
         is_cut: service.cuts.get(place).is_some_and(Option::is_some),
     })
 }

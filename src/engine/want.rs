@@ -58,7 +58,7 @@ pub(super) fn entry(
     Some(wanted)
 }
 
-/// The service with its members as they were decided.
+/// The service with its members as they were decided, and its sorry server.
 fn members(membership: &Membership, service: &ServiceState, have: Option<&Entry>) -> Entry {
     let members = membership.members(service);
     let decided = members.iter().zip(&service.decisions);
@@ -69,7 +69,11 @@ fn members(membership: &Membership, service: &ServiceState, have: Option<&Entry>
         };
         Some((member.key(), Destination::plain(service.config.forwarding, weight)))
     });
-    Entry { service: service.config.service.clone(), destinations: destinations.collect() }
+    let sorry = service
+        .sorry_server()
+        .map(|(to, weight)| (to, Destination::plain(service.config.forwarding, weight)));
+    let destinations = destinations.chain(sorry).collect();
+    Entry { service: service.config.service.clone(), destinations }
 }
 
 impl Reconciler {

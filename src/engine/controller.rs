@@ -160,6 +160,9 @@ impl Controller {
         let before = probe.health.verdict();
         let misconfigured = probe.health.misconfigured().map(str::to_owned);
         probe.health.learn(observation, at, &probe.settings);
+        if let Some(again) = probe.health.ask_again() {
+            self.listen_at = self.listen_at.min(again);
+        }
         if probe.health.take_hang_up() {
             actions.push(Action::HangUp(id));
         }
@@ -340,7 +343,11 @@ impl Controller {
             if probe.health.verdict() != before {
                 changed.push((id, before.condition));
             }
-            if let Some(due) = probe.health.deadline(&probe.settings) {
+            if probe.health.take_ask_again(now) {
+                actions.push(Action::ProbeNow(id));
+            }
+            let deadline = probe.health.deadline(&probe.settings);
+            for due in deadline.into_iter().chain(probe.health.ask_again()) {
                 let due = if due <= now { now.after(LOOK_AGAIN) } else { due };
                 next = Some(next.map_or(due, |next| next.min(due)));
             }

@@ -52,6 +52,12 @@ pub struct Health {
     timeouts: u32,
     /// Fresh connections admitted in a row.
     admissions: u32,
+    /// Fresh connections in a row that were refused by hard evidence that does not count yet.
+    refusals: u32,
+    /// When a fresh connection is to be tried beside a living session, to learn whether that was the last word.
+    ask_again: Option<Time>,
+    /// When PostgreSQL itself last said anything.
+    heard: Option<Time>,
     /// The last report of failure, for people.
     last_failure: Option<(Time, Box<str>)>,
 }
@@ -73,6 +79,9 @@ impl Health {
             passes: 0,
             timeouts: 0,
             admissions: 0,
+            refusals: 0,
+            ask_again: None,
+            heard: None,
             last_failure: None,
         }
     }
@@ -107,6 +116,7 @@ impl Health {
             Condition::Unknown
             | Condition::Suspect
             | Condition::Ending
+            | Condition::Failing
             | Condition::Closing
             | Condition::Starting
             | Condition::Lost
@@ -114,9 +124,9 @@ impl Health {
         }
     }
 
-    /// When the server last answered.
-    pub const fn last_answer(&self) -> Time {
-        self.last_answer
+    /// When PostgreSQL itself last said anything; a refused connection is the host's word.
+    pub const fn heard(&self) -> Option<Time> {
+        self.heard
     }
 
     /// Lets silence count from `now` at the earliest: nobody is to blame for time in which we did not listen.
@@ -142,6 +152,9 @@ impl Health {
 
     /// Takes one report that arrived at `at`.
     pub fn learn(&mut self, observation: &Observation, at: Time, settings: &PostgresProbe) {
+        if observation.is_word() {
+            self.heard = self.heard.max(Some(at));
+        }
         match observation {
             Observation::Pulse(facts) => self.pulsed(*facts, at, settings),
             Observation::SessionEnded(last_word) => {
@@ -208,6 +221,7 @@ impl Health {
             | Condition::Suspect
             | Condition::Hung
             | Condition::Ending
+            | Condition::Failing
             | Condition::Full
             | Condition::Refusing(_) => (),
         }
@@ -219,9 +233,13 @@ impl Health {
         self.is_admitted = true;
         self.misconfigured = None;
         self.timeouts = 0;
+        self.refusals = 0;
+        self.ask_again = None;
         self.admissions = self.admissions.saturating_add(1);
         match self.condition {
-            Condition::Hung | Condition::Ending => self.condition = Condition::Up,
+            Condition::Hung | Condition::Ending | Condition::Failing => {
+                self.condition = Condition::Up;
+            }
             Condition::Full | Condition::Refusing(_) if self.admissions >= ROOM_AFTER => {
                 self.condition = Condition::Up;
             }
@@ -276,19 +294,8 @@ impl Health {
             // A session that answers shows that something else refuses, a filter perhaps. One that does not may have
             // ended unheard.
             Evidence::Gone if self.is_pulsing(at, settings) => self.condition = Condition::Hung,
-            Evidence::Gone => self.fall(Condition::Down),
-            Evidence::NotNow => self.fall(match self.condition {
-                Condition::Unknown | Condition::Down | Condition::Lost | Condition::Starting => {
-                    Condition::Starting
-                }
-                Condition::Up
-                | Condition::Suspect
-                | Condition::Hung
-                | Condition::Ending
-                | Condition::Full
-                | Condition::Refusing(_)
-                | Condition::Closing => Condition::Closing,
-            }),
+            Evidence::Gone => self.falls_at_last(Condition::Down, at, settings),
+            Evidence::NotNow => self.falls_at_last(self.closed(), at, settings),
             Evidence::Full => self.condition = Condition::Full,
             Evidence::Refusing(code) => self.condition = Condition::Refusing(code),
             Evidence::Misconfigured | Evidence::Blind => {
@@ -311,6 +318,49 @@ impl Health {
         }
     }
 
+    /// What a server is that takes no connections (57P03): on its way down if it had been up.
+    const fn closed(&self) -> Condition {
+        match self.condition {
+            Condition::Unknown | Condition::Down | Condition::Lost | Condition::Starting => {
+                Condition::Starting
+            }
+            Condition::Up
+            | Condition::Suspect
+            | Condition::Hung
+            | Condition::Ending
+            | Condition::Failing
+            | Condition::Full
+            | Condition::Refusing(_)
+            | Condition::Closing => Condition::Closing,
+        }
+    }
+
+    /// Falls when it has been refused often enough in a row; until then that is soft evidence.
+    fn falls_at_last(&mut self, to: Condition, at: Time, settings: &PostgresProbe) {
+        self.refusals = self.refusals.saturating_add(1);
+        if self.condition.is_hard() || self.refusals >= settings.fall {
+            self.fall(to);
+            return;
+        }
+        // Of one that was never heard nothing is known that could be doubted.
+        if self.condition != Condition::Unknown {
+            self.condition = Condition::Failing;
+            self.is_suspect = false;
+        }
+        // Without a session the probe tries again by itself.
+        self.ask_again = self.has_session.then(|| at.after(RETRY));
+    }
+
+    /// When a fresh connection is to be tried.
+    pub const fn ask_again(&self) -> Option<Time> {
+        self.ask_again
+    }
+
+    /// Whether a fresh connection is to be tried now.
+    pub fn take_ask_again(&mut self, now: Time) -> bool {
+        self.ask_again.take_if(|at| *at <= now).is_some()
+    }
+
     /// A fresh connection came to nothing beside a living session.
     fn timed_out(&mut self) {
         self.timeouts = self.timeouts.saturating_add(1);
@@ -327,6 +377,8 @@ impl Health {
         self.is_suspect = false;
         self.passes = 0;
         self.timeouts = 0;
+        self.refusals = 0;
+        self.ask_again = None;
     }
 
     /// When silence will have lasted long enough for the next step, if nothing is heard till then.
@@ -338,6 +390,7 @@ impl Health {
             | Condition::Suspect
             | Condition::Hung
             | Condition::Ending
+            | Condition::Failing
             | Condition::Full
             | Condition::Refusing(_) => Some(if self.is_suspect {
                 self.silent_for(settings.lost_after)

@@ -209,6 +209,7 @@ fn part(target: Target, on_down: OnDown, view: &View, is_frozen: bool) -> Part {
         | Condition::Suspect
         | Condition::Hung
         | Condition::Ending
+        | Condition::Failing
         | Condition::Full
         | Condition::Refusing(_) => (),
     }
@@ -290,6 +291,7 @@ const fn soft(condition: Condition) -> Option<Soft> {
         Condition::Suspect => Some(Soft::Silent),
         Condition::Hung => Some(Soft::Hung),
         Condition::Ending => Some(Soft::Ending),
+        Condition::Failing => Some(Soft::Failing),
         Condition::Full => Some(Soft::Full),
         Condition::Refusing(code) => Some(Soft::Refusing(code)),
         Condition::Unknown

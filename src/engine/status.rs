@@ -84,7 +84,7 @@ pub struct ServerStatus {
     pub system_identifier: Option<String>,
     /// Whether it is the writer of its pool.
     pub writer: bool,
-    /// Milliseconds since its last answer.
+    /// Milliseconds since PostgreSQL last said anything; absent: never.
     pub answered_ms_ago: Option<u64>,
     /// What its probe reported last when it failed, with the seconds since.
     pub last_failure: Option<(String, u64)>,
@@ -184,10 +184,8 @@ impl Controller {
                 .map(|identifier| identifier.to_string()),
             writer: pool.view.writer == Some(place),
             answered_ms_ago: probe
-                .filter(|probe| {
-                    verdict.is_some_and(|it| it.has_answered()) && probe.health.last_answer() <= now
-                })
-                .map(|probe| millis(now.since(probe.health.last_answer()))),
+                .and_then(|probe| probe.health.heard())
+                .map(|heard| millis(now.since(heard))),
             last_failure: probe.and_then(|probe| {
                 let (at, what) = probe.health.last_failure()?;
                 Some((what.to_owned(), now.since(at).as_secs()))

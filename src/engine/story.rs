@@ -141,6 +141,7 @@ pub(super) struct World {
     run: Vec<String>,
     pub(super) saved: Vec<Memory>,
     pub(super) hung_up: Vec<ProbeId>,
+    pub(super) asked_now: Vec<ProbeId>,
     pub(super) pace: Pace,
     /// The kernel refuses changes with this number.
     pub(super) refuses: Option<Errno>,
@@ -163,6 +164,7 @@ impl World {
             run: Vec::new(),
             saved: Vec::new(),
             hung_up: Vec::new(),
+            asked_now: Vec::new(),
             pace: Pace::Normal,
             refuses: None,
             is_disk_full: false,
@@ -279,12 +281,10 @@ impl World {
                 self.run.push(format!("{} {event} {}", command.service, command.argv.join(" ")));
             }
             Action::HangUp(probe) => self.hung_up.push(probe),
+            Action::ProbeNow(probe) => self.asked_now.push(probe),
             Action::Pace(_, pace) => self.pace = pace,
             Action::Stopped => self.has_stopped = true,
-            Action::StartProbe { .. }
-            | Action::StopProbe(_)
-            | Action::ProbeNow(_)
-            | Action::Settled => (),
+            Action::StartProbe { .. } | Action::StopProbe(_) | Action::Settled => (),
         }
     }
 

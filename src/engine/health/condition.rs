@@ -17,6 +17,8 @@ pub enum Condition {
     Hung,
     /// Soft: it ended the kept session as in a stop or a crash; a fresh connection will tell more.
     Ending,
+    /// Soft: refused fresh connections by hard evidence, but not yet as often as `fall` asks.
+    Failing,
     /// Soft: no slot is free.
     Full,
     /// Soft: refuses fresh connections with a code of its own.
@@ -74,6 +76,7 @@ impl Condition {
             | Self::Suspect
             | Self::Hung
             | Self::Ending
+            | Self::Failing
             | Self::Full
             | Self::Refusing(_) => false,
         }
@@ -93,6 +96,7 @@ impl fmt::Display for Condition {
             Self::Suspect => f.write_str("suspect"),
             Self::Hung => f.write_str("hung"),
             Self::Ending => f.write_str("ending"),
+            Self::Failing => f.write_str("failing"),
             Self::Full => f.write_str("full"),
             Self::Refusing(code) => write!(f, "refusing ({code})"),
             Self::Closing => f.write_str("closing"),

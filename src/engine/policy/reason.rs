@@ -17,6 +17,8 @@ pub enum Soft {
     Ending,
     /// No answer.
     Silent,
+    /// Refused fresh connections, but not yet as often as `fall` asks.
+    Failing,
 }
 
 /// Why a server has its weight.
@@ -79,6 +81,7 @@ impl fmt::Display for Soft {
             Self::Hung => f.write_str("new connections hang"),
             Self::Ending => f.write_str("ended the probe's session"),
             Self::Silent => f.write_str("silent"),
+            Self::Failing => f.write_str("refuses connections, not often enough to be sure"),
         }
     }
 }

@@ -248,7 +248,8 @@ impl Controller {
             return;
         }
         let mut dirty = Vec::new();
-        decide::pool(&mut self.membership, place, self.is_frozen, &mut dirty, actions);
+        let around = (self.is_frozen, self.reconciler.actual.as_ref());
+        decide::pool(&mut self.membership, place, around, &mut dirty, actions);
         self.reconciler.look_at(dirty);
         self.set_pace(place, actions);
     }

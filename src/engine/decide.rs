@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::cluster::Standing;
 use super::event::{Action, Transition};
 use super::health::Verdict;
-use super::membership::{Cut, Membership, PoolState, ProbeState, ServiceState};
+use super::membership::{Cut, Member, Membership, PoolState, ProbeState, ServiceState};
 use super::policy::{self, Adopted, Decision, View};
 use super::quorum;
 use crate::config::{OnDown, Target};
@@ -13,12 +13,13 @@ use crate::model::destination::Weight;
 use crate::model::postgres::Role;
 use crate::model::server::ServerId;
 use crate::model::service::ServiceKey;
+use crate::model::table::Table;
 
 /// Decides a pool anew; the services whose wanted destinations changed go to `dirty`.
 pub(super) fn pool(
     membership: &mut Membership,
     place: usize,
-    is_frozen: bool,
+    (is_frozen, actual): (bool, Option<&Table>),
     dirty: &mut Vec<ServiceKey>,
     actions: &mut Vec<Action>,
 ) {
@@ -47,7 +48,7 @@ pub(super) fn pool(
         }));
     }
     pool.view = view;
-    let moment = Moment { is_frozen, is_waiting: *is_waiting };
+    let moment = Moment { is_frozen, is_waiting: *is_waiting, actual };
     for key in &pool.services {
         let Some(service) = services.get_mut(key) else {
             continue;
@@ -63,11 +64,13 @@ pub(super) fn pool(
 
 /// What is the matter with everybody.
 #[derive(Clone, Copy)]
-struct Moment {
+struct Moment<'a> {
     /// Silence is not believed.
     is_frozen: bool,
     /// Servers that have not been heard may yet speak.
     is_waiting: bool,
+    /// The table as it is; `None`: in doubt.
+    actual: Option<&'a Table>,
 }
 
 /// A writer that was found in the kernel has its say before any claim counts: after a restart an old primary may
@@ -92,7 +95,7 @@ fn await_adopted_writer(pool: &mut PoolState, services: &BTreeMap<ServiceKey, Se
 fn decide(
     service: &mut ServiceState,
     pool: &PoolState,
-    moment: Moment,
+    moment: Moment<'_>,
     actions: &mut Vec<Action>,
 ) -> bool {
     forget_adopted(service, pool);
@@ -121,7 +124,20 @@ fn decide(
                 (_, cut) => cut,
             };
         }
-        report(service, pool, place, old, decision, actions);
+        let Some((old, member)) = old.zip(pool.members.get(place)) else {
+            continue;
+        };
+        let was_never_there = || {
+            let to = (service.config.key, member.key());
+            moment.actual.is_some_and(|table| table.destination(to.0, to.1).is_none())
+        };
+        // One that was to be made and is not any more has not changed for anybody.
+        let is_news = decision.weight.is_some()
+            || old.weight.is_some_and(Weight::is_usable)
+            || !was_never_there();
+        if is_news {
+            report(service, pool, member, (old, decision), actions);
+        }
     }
     is_changed
 }
@@ -129,14 +145,10 @@ fn decide(
 fn report(
     service: &ServiceState,
     pool: &PoolState,
-    place: usize,
-    old: Option<Decision>,
-    new: Decision,
+    member: &Member,
+    (old, new): (Decision, Decision),
     actions: &mut Vec<Action>,
 ) {
-    let (Some(old), Some(member)) = (old, pool.members.get(place)) else {
-        return;
-    };
     if old.weight != new.weight {
         actions.push(Action::Report(Transition::Weight {
             service: service.config.name.clone(),

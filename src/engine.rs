@@ -17,6 +17,7 @@ pub mod plan;
 pub mod policy;
 mod quorum;
 mod reconcile;
+pub mod restore;
 pub mod status;
 #[cfg(test)]
 mod story;

@@ -10,6 +10,9 @@ pub mod config;
 
 pub mod ipvsadm;
 
+pub mod saved;
+pub mod import;
+
 pub mod engine;
 
 pub mod view;

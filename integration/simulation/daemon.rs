@@ -281,6 +281,15 @@ impl World {
             Action::Check => self.begin_check(),
             Action::Apply(ops) => self.begin_apply(ops),
             Action::SaveState(memory) => self.begin_save(memory),
+            Action::Run(command) => {
+                self.note(format!(
+                    "runs: {} of {}, {} of {}",
+                    command.argv.join(" "),
+                    command.service,
+                    command.able,
+                    command.needed
+                ));
+            }
             Action::Report(transition) => {
                 if let Transition::Late(by) = transition {
                     self.watch_late(by);

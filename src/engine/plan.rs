@@ -41,6 +41,7 @@ pub fn ahead(controller: &Controller, table: Table, event: Event, now: Time) -> 
                 | Action::Pace(..)
                 | Action::ProbeNow(_)
                 | Action::HangUp(_)
+                | Action::Run(_)
                 | Action::Report(_)
                 | Action::Settled
                 | Action::Stopped => (),

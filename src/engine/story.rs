@@ -23,8 +23,11 @@ use crate::model::service::{Family, Scheduler, Service, ServiceKey};
 use crate::model::table::{Counters, Table};
 use crate::time::Time;
 
+mod alpha;
+mod backup;
 mod failover;
 mod kernel;
+mod quorum;
 mod restart;
 mod silence;
 
@@ -35,6 +38,9 @@ const fn address(net: u8, last: u8) -> SocketAddr {
     let ip = std::net::Ipv4Addr::new(10, net, 0, last);
     SocketAddr::V4(std::net::SocketAddrV4::new(ip, 5432))
 }
+
+/// The number of the address of a sorry server, where a story has one.
+pub(super) const SORRY: u8 = 99;
 
 pub(super) fn pg(number: u8) -> DestinationKey {
     DestinationKey(address(8, number))
@@ -137,8 +143,11 @@ pub(super) struct World {
     /// What was written since the last look, as short lines.
     written: Vec<String>,
     told: Vec<Transition>,
+    /// The commands that were run since the last look.
+    run: Vec<String>,
     pub(super) saved: Vec<Memory>,
     pub(super) hung_up: Vec<ProbeId>,
+    pub(super) asked_now: Vec<ProbeId>,
     pub(super) pace: Pace,
     /// The kernel refuses changes with this number.
     pub(super) refuses: Option<Errno>,
@@ -158,8 +167,10 @@ impl World {
             sessions: Counters::new(),
             written: Vec::new(),
             told: Vec::new(),
+            run: Vec::new(),
             saved: Vec::new(),
             hung_up: Vec::new(),
+            asked_now: Vec::new(),
             pace: Pace::Normal,
             refuses: None,
             is_disk_full: false,
@@ -271,13 +282,15 @@ impl World {
                 events.push(Event::StateSaved(result));
             }
             Action::Report(told) => self.told.push(told),
+            Action::Run(command) => {
+                let event = if command.is_gained { "up" } else { "down" };
+                self.run.push(format!("{} {event} {}", command.service, command.argv.join(" ")));
+            }
             Action::HangUp(probe) => self.hung_up.push(probe),
+            Action::ProbeNow(probe) => self.asked_now.push(probe),
             Action::Pace(_, pace) => self.pace = pace,
             Action::Stopped => self.has_stopped = true,
-            Action::StartProbe { .. }
-            | Action::StopProbe(_)
-            | Action::ProbeNow(_)
-            | Action::Settled => (),
+            Action::StartProbe { .. } | Action::StopProbe(_) | Action::Settled => (),
         }
     }
 
@@ -303,12 +316,19 @@ impl World {
     fn forget(&mut self) {
         self.written.clear();
         self.told.clear();
+        self.run.clear();
     }
 
     /// What was written since the last look is this, in this order.
     #[track_caller]
     pub(super) fn expect(&mut self, lines: &[&str]) {
         assert_eq!(std::mem::take(&mut self.written), lines);
+    }
+
+    /// The commands that were run since the last look are these, in this order.
+    #[track_caller]
+    pub(super) fn expect_run(&mut self, commands: &[&str]) {
+        assert_eq!(std::mem::take(&mut self.run), commands);
     }
 
     /// Whether the operator was told something like it.
@@ -330,6 +350,9 @@ fn line(op: &Op) -> String {
     let known = [(RW, "rw"), (RO, "ro")].into_iter().find(|(known, _)| *known == key);
     let service = known.map_or_else(|| key.to_string(), |(_, name)| name.to_owned());
     let server = |to: &DestinationKey| {
+        if *to == pg(SORRY) {
+            return "sorry".to_owned();
+        }
         let of = (1..=9).find(|&number| pg(number) == *to);
         of.map_or_else(|| to.to_string(), |number| format!("pg{number}"))
     };

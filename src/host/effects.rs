@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::command::Commands;
 use super::netlink::thread::{Answer, Job};
 use super::probe::{Probe, ProbeSpec, Prober};
 use crate::engine::event::{Action, Event};
@@ -26,6 +27,8 @@ pub struct Effects {
     kernel: SyncSender<Job>,
     /// `None`: nothing is written down.
     state: Option<SyncSender<Memory>>,
+    /// `None`: no command is run.
+    commands: Option<Commands>,
     prober: Prober,
     probes: BTreeMap<ProbeId, Probe>,
     /// Results that were there at once.
@@ -36,10 +39,12 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// Effects on these threads; without `state` memories count as saved.
+    /// Effects on these threads; without `state` memories count as saved, and no command of the operator's is run.
     pub fn new(kernel: SyncSender<Job>, state: Option<SyncSender<Memory>>, prober: Prober) -> Self {
         Self {
             kernel,
+            // Whoever writes nothing runs nothing.
+            commands: state.as_ref().map(|_| Commands::default()),
             state,
             prober,
             probes: BTreeMap::new(),
@@ -58,6 +63,10 @@ impl Effects {
             Action::Check => self.ask_kernel(Job::Check),
             Action::Apply(ops) => self.ask_kernel(Job::Apply(ops)),
             Action::SaveState(memory) => self.save(memory),
+            Action::Run(command) => match &self.commands {
+                Some(commands) => commands.run(command),
+                None => tracing::info!("{command} would be run"),
+            },
             Action::StartProbe { probe: id, address, settings } => {
                 let probe = self.prober.start(ProbeSpec { id, address, settings });
                 self.probes.insert(id, probe);

@@ -10,6 +10,7 @@ pub mod config;
 
 pub mod ipvsadm;
 
+pub mod saved;
 pub mod import;
 
 pub mod engine;

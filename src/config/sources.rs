@@ -151,7 +151,8 @@ impl Sources {
 fn text(field: &Field) -> Option<&str> {
     match field.as_ref().map(Spanned::get_ref) {
         Some(Scalar::Text(text)) => Some(text),
-        Some(Scalar::Integer(_) | Scalar::Boolean(_) | Scalar::Other(_)) | None => None,
+        Some(Scalar::Integer(_) | Scalar::Boolean(_) | Scalar::List(_) | Scalar::Other(_))
+        | None => None,
     }
 }
 

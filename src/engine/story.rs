@@ -50,12 +50,14 @@ pub(super) fn orders() -> Config {
         lost_after: Duration::from_millis(1500),
         admission: Duration::from_secs(2),
         rise: 3,
+        fall: 1,
         source: None,
     };
     let server = |number: u8| Server {
         name: format!("pg{number}").into(),
         address: pg(number).0,
         weight: Weight(100),
+        is_backup: false,
     };
     let service = |name: &str, key: ServiceKey, target| VirtualService {
         name: name.into(),
@@ -66,6 +68,7 @@ pub(super) fn orders() -> Config {
         target,
         on_down: OnDown::Cut,
         drain_timeout: Duration::from_secs(60),
+        quorum: None,
     };
     Config {
         director: Director {
@@ -79,6 +82,7 @@ pub(super) fn orders() -> Config {
         pools: vec![Pool {
             name: "orders".into(),
             probe: Probe::Postgres(Arc::new(probe)),
+            alpha: true,
             servers: [1, 2, 3].map(server).to_vec(),
         }],
         services: vec![

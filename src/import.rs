@@ -6,6 +6,7 @@
 mod guess;
 mod haproxy;
 mod ipvsadm;
+mod keepalived;
 mod ledger;
 mod names;
 mod place;
@@ -85,7 +86,7 @@ struct Reading {
 pub fn import(format: Format, name: &str, text: &str, around: Around<'_>) -> Imported {
     let short = name.rsplit('/').next().unwrap_or(name);
     let (word, reading) = match format {
-        Format::Keepalived => ("keepalived", Reading::default()),
+        Format::Keepalived => ("keepalived", keepalived::read(name, text, around)),
         Format::Haproxy => ("haproxy", haproxy::read(short, text, around)),
         Format::Ipvsadm => ("ipvsadm", ipvsadm::read(short, text, around)),
     };

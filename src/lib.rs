@@ -10,8 +10,8 @@ pub mod config;
 
 pub mod ipvsadm;
 
-pub mod saved;
 pub mod import;
+pub mod saved;
 
 pub mod engine;
 

@@ -266,12 +266,19 @@ mod tests {
     }
 
     #[test]
-    fn equal_ones_of_several_lines_stand_together() {
+    fn those_with_one_reason_stand_together() {
         let files = ["a.cfg".to_owned()];
-        let all = [listed(3, "maxconn 100"), listed(4, "maxconn 100"), listed(5, "port 8008")];
+        let other = Listed { why: "other".into(), ..listed(4, "port 8008") };
+        let all = [
+            listed(3, "maxconn 100"),
+            listed(4, "maxconn 100"),
+            other,
+            listed(5, "maxqueue 9"),
+            listed(5, "minconn 1"),
+        ];
         assert_eq!(
             lines(&all, &files),
-            ["a.cfg:3, 4: maxconn 100: why", "a.cfg:5: port 8008: why"]
+            ["a.cfg:3, 4, 5: maxconn 100; maxqueue 9; minconn 1: why", "a.cfg:4: port 8008: other"]
         );
     }
 

@@ -14,7 +14,9 @@ use crate::config::{
     Config, Director, KernelSettings, OnDown, OnStop, Pool, PostgresProbe, Probe, Server, SslMode,
     Target, VirtualService,
 };
-use crate::model::destination::{Connections, DestinationKey, Forwarding, Weight};
+use crate::model::destination::{
+    Connections, DestinationKey, Forwarding, Thresholds, Tunnel, Weight,
+};
 use crate::model::op::{Errno, Op};
 use crate::model::postgres::{Facts, Role, SqlState, SystemIdentifier, Timeline};
 use crate::model::service::{Family, Scheduler, Service, ServiceKey};
@@ -57,13 +59,17 @@ pub(super) fn orders() -> Config {
         name: format!("pg{number}").into(),
         address: pg(number).0,
         weight: Weight(100),
+        thresholds: Thresholds::default(),
+        delivery: None,
         is_backup: false,
     };
     let service = |name: &str, key: ServiceKey, target| VirtualService {
         name: name.into(),
+        shares_name: false,
         key,
         service: Service::plain(Scheduler::new("wlc").unwrap(), Family::V4),
         forwarding: Forwarding::Masquerade,
+        tunnel: Tunnel::default(),
         pool: "orders".into(),
         target,
         on_down: OnDown::Cut,

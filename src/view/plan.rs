@@ -51,10 +51,14 @@ struct Names<'a> {
 impl<'a> Names<'a> {
     fn of(config: &'a Config) -> Self {
         let services = config.services.iter().map(|service| (service.key, &*service.name));
+        let pools = config.pools_by_name();
         let members = config.services.iter().flat_map(|service| {
-            let pool = config.pool(&service.pool);
+            let pool = pools.get(&*service.pool);
             let servers = pool.into_iter().flat_map(|pool| &pool.servers);
-            servers.map(|it| ((service.key, DestinationKey(it.address)), &*it.name))
+            servers.map(|it| {
+                let to = service.destination_key(it.address, it.delivery);
+                ((service.key, to), &*it.name)
+            })
         });
         Self { services: services.collect(), servers: members.collect() }
     }

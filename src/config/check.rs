@@ -7,6 +7,7 @@ mod choices;
 mod delivery;
 mod director;
 mod key;
+mod persistence;
 mod pool;
 mod postgres;
 mod quorum;

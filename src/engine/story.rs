@@ -22,8 +22,10 @@ use crate::model::postgres::{Facts, Role, SqlState, SystemIdentifier, Timeline};
 use crate::model::service::{Family, Scheduler, Service, ServiceKey};
 use crate::model::table::{Counters, Table};
 use crate::time::Time;
+use crate::wire::proc::ProcTable;
 
 mod alpha;
+mod attributes;
 mod backup;
 mod failover;
 mod kernel;
@@ -151,6 +153,10 @@ pub(super) struct World {
     pub(super) pace: Pace,
     /// The kernel refuses changes with this number.
     pub(super) refuses: Option<Errno>,
+    /// The kernel has no module for this scheduler.
+    pub(super) lacks_scheduler: Option<&'static str>,
+    /// What the cheap list shows, where it matters that it does not show everything.
+    pub(super) cheap_list: Option<fn(&Table) -> ProcTable>,
     /// The state file cannot be written.
     pub(super) is_disk_full: bool,
     is_checking: bool,
@@ -173,6 +179,8 @@ impl World {
             asked_now: Vec::new(),
             pace: Pace::Normal,
             refuses: None,
+            lacks_scheduler: None,
+            cheap_list: None,
             is_disk_full: false,
             is_checking: false,
             has_stopped: false,
@@ -245,8 +253,10 @@ impl World {
                 self.act(action, &mut events);
             }
             if events.is_empty() && std::mem::take(&mut self.is_checking) {
-                // What the cheap list would show.
-                events.push(self.dump());
+                events.push(match self.cheap_list {
+                    Some(list) => Event::Checked(list(&self.table)),
+                    None => self.dump(),
+                });
             }
         }
     }
@@ -297,6 +307,17 @@ impl World {
     fn carry_out(&mut self, op: Op) -> (Op, Result<(), Errno>) {
         if let Some(errno) = self.refuses {
             return (op, Err(errno));
+        }
+        match &op {
+            Op::AddService(_, new) | Op::EditService(_, new)
+                if self.lacks_scheduler == Some(new.scheduler.as_str()) =>
+            {
+                return (op, Err(Errno::ENOENT));
+            }
+            Op::AddDestination(key, ..) if !self.table.services.contains_key(key) => {
+                return (op, Err(Errno::ESRCH));
+            }
+            _ => (),
         }
         self.written.push(line(&op));
         table::apply(&mut self.table, &op);

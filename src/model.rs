@@ -8,4 +8,5 @@ pub mod op;
 pub mod postgres;
 pub mod server;
 pub mod service;
+pub mod setting;
 pub mod table;

@@ -63,6 +63,7 @@ pub(crate) fn service(number: u8, pool: &str, target: Target) -> VirtualService 
         target,
         on_down: OnDown::Cut,
         drain_timeout: Duration::from_secs(5),
+        source_nat: None,
     }
 }
 
@@ -75,7 +76,7 @@ pub(crate) fn config(pools: Vec<Pool>, services: Vec<VirtualService>) -> Config 
             on_stop: OnStop::Leave,
             freeze_timeout: Duration::from_secs(10),
         },
-        kernel: KernelSettings { manage: true },
+        kernel: KernelSettings::default(),
         pools,
         services,
     }

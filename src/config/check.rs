@@ -5,9 +5,12 @@
 mod address;
 mod choices;
 mod director;
+mod kernel;
+mod nat;
 mod pool;
 mod postgres;
 mod service;
+mod sync;
 mod value;
 
 use std::collections::BTreeMap;
@@ -34,6 +37,10 @@ struct Check<'a> {
     servers: BTreeMap<SocketAddr, Place>,
     /// Addresses that were said to be absent, each once.
     absent: BTreeMap<IpAddr, Place>,
+    /// Where conntrack is switched off, which full NAT needs.
+    no_conntrack: Option<Place>,
+    /// The first sync daemon.
+    sync_daemon_at: Option<Place>,
 }
 
 /// Checks the files; `None`, or any error in the report, means that they are refused.
@@ -49,6 +56,8 @@ pub(super) fn check(sources: &Sources, host: &HostView, report: &mut Report) -> 
         services: BTreeMap::new(),
         servers: BTreeMap::new(),
         absent: BTreeMap::new(),
+        no_conntrack: None,
+        sync_daemon_at: None,
     };
     check.only_in_the_main_file();
     let director = check.director(main);
@@ -66,6 +75,7 @@ pub(super) fn check(sources: &Sources, host: &HostView, report: &mut Report) -> 
             file.service.iter().filter_map(|service| check.service(number, service, &mut keys));
         services.extend(read);
     }
+    check.sync_beside_mixed(&pools, &services);
     check.addresses_of_this_host();
     check.unused_pools();
     if services.is_empty() && check.report.errors() == 0 {
@@ -82,10 +92,12 @@ impl Check<'_> {
     /// Settings of the whole director stand in one place, so that nobody has to look for them.
     fn only_in_the_main_file(&mut self) {
         for (number, file) in self.sources.files().skip(1) {
-            let tables: [(&str, Option<Range<usize>>); 4] = [
+            let sync_daemon = file.sync_daemon.first().map(toml::Spanned::span);
+            let tables: [(&str, Option<Range<usize>>); 5] = [
                 ("include", file.include.as_ref().map(toml::Spanned::span)),
                 ("[director]", file.director.as_ref().map(toml::Spanned::span)),
                 ("[kernel]", file.kernel.as_ref().map(toml::Spanned::span)),
+                ("[[sync_daemon]]", sync_daemon),
                 ("[defaults]", file.defaults.as_ref().map(toml::Spanned::span)),
             ];
             for (what, span) in tables {

@@ -2,6 +2,8 @@
 //!
 //! Every value keeps its place in the text. Here nothing is judged but which keys exist.
 
+mod kernel;
+
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -9,6 +11,8 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
+
+pub(super) use kernel::{Kernel, SyncDaemon};
 
 /// A value as written, absent where the key is.
 pub(super) type Field = Option<Spanned<Scalar>>;
@@ -23,6 +27,7 @@ pub(super) struct File {
     pub(super) include: Option<Spanned<Vec<Spanned<Scalar>>>>,
     pub(super) director: Option<Entry<Director>>,
     pub(super) kernel: Option<Entry<Kernel>>,
+    pub(super) sync_daemon: Vec<Entry<SyncDaemon>>,
     pub(super) defaults: Option<Entry<Defaults>>,
     pub(super) pool: Vec<Entry<Pool>>,
     pub(super) service: Vec<Entry<Service>>,
@@ -37,13 +42,6 @@ pub(super) struct Director {
     pub(super) control_socket: Field,
     pub(super) on_stop: Field,
     pub(super) freeze_timeout: Field,
-}
-
-/// `[kernel]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Kernel {
-    pub(super) manage: Field,
 }
 
 /// `[defaults]`: what pools, servers and services take where they say nothing themselves.
@@ -80,6 +78,7 @@ pub(super) struct ServiceDefaults {
     pub(super) target: Field,
     pub(super) on_down: Field,
     pub(super) drain_timeout: Field,
+    pub(super) source_nat: Field,
 }
 
 /// `[[pool]]`.
@@ -130,6 +129,7 @@ pub(super) struct Service {
     pub(super) target: Field,
     pub(super) on_down: Field,
     pub(super) drain_timeout: Field,
+    pub(super) source_nat: Field,
 }
 
 /// A table, and nothing else: derived structs would take a list of values without their keys as well.
@@ -229,11 +229,12 @@ pub(super) fn parse(text: &str) -> Result<File, toml::de::Error> {
 }
 
 /// Every table with its keys, as the structs above have them.
-pub(super) fn tables() -> [(&'static str, &'static [&'static str]); 11] {
+pub(super) fn tables() -> [(&'static str, &'static [&'static str]); 12] {
     [
         ("the top level", keys_of::<File>()),
         ("[director]", keys_of::<Director>()),
         ("[kernel]", keys_of::<Kernel>()),
+        ("[[sync_daemon]]", keys_of::<SyncDaemon>()),
         ("[defaults]", keys_of::<Defaults>()),
         ("[defaults.pool]", keys_of::<PoolDefaults>()),
         ("[defaults.server]", keys_of::<ServerDefaults>()),
@@ -297,7 +298,7 @@ mod tests {
                 && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
         };
         let lines = EXAMPLE.lines().map(|line| match line.strip_prefix("# ") {
-            Some(rest) if is_key(rest) => rest,
+            Some(rest) if is_key(rest) || rest.starts_with("[[") => rest,
             _ => line,
         });
         lines.collect::<Vec<_>>().join("\n")

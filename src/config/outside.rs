@@ -13,6 +13,8 @@ pub struct Questions {
     pub addresses: BTreeSet<IpAddr>,
     /// Password files, as seen from the working directory.
     pub password_files: BTreeSet<PathBuf>,
+    /// Interfaces that should be this host's.
+    pub interfaces: BTreeSet<Box<str>>,
 }
 
 /// The answers, as far as there are any.
@@ -22,4 +24,6 @@ pub struct HostView {
     pub absent: BTreeSet<IpAddr>,
     /// Password files that cannot be used, and why.
     pub password_files: BTreeMap<PathBuf, Box<str>>,
+    /// Interfaces that this host has not.
+    pub absent_interfaces: BTreeSet<Box<str>>,
 }

@@ -105,6 +105,12 @@ impl Sources {
                 let address = address.and_then(|address| address.parse::<SocketAddr>().ok());
                 questions.addresses.extend(address.map(|address| address.ip()));
             }
+            let defaults = file.defaults.iter().map(|it| &it.get_ref().0.service.0.source_nat);
+            let own = file.service.iter().map(|service| &service.get_ref().0.source_nat);
+            let nat = defaults.chain(own).filter_map(text);
+            questions.addresses.extend(nat.filter_map(|address| address.parse::<IpAddr>().ok()));
+            let interfaces = file.sync_daemon.iter().map(|it| &it.get_ref().0.interface);
+            questions.interfaces.extend(interfaces.filter_map(text).map(Into::into));
         }
         questions
     }

@@ -8,7 +8,6 @@ mod exchange;
 #[cfg(test)]
 mod fake;
 mod kernel;
-pub mod sysctl;
 pub mod thread;
 mod transport;
 

@@ -1,8 +1,10 @@
-//! `pgvs plan`: the changes of the kernel's table as a diff.
+//! `pgvs plan`: the changes of the kernel's table, and of what is set beside it, as a diff.
 
 use std::collections::BTreeMap;
 
 use crate::config::Config;
+use crate::engine::plan::Ahead;
+use crate::engine::settings;
 use crate::engine::table::{apply, destination_of};
 use crate::model::destination::{Destination, DestinationKey, Forwarding};
 use crate::model::op::Op;
@@ -10,12 +12,22 @@ use crate::model::service::{Service, ServiceKey};
 use crate::model::table::Table;
 
 /// One line for each change in its order, and their number; `table` is the kernel's before the first of them.
-pub fn text(config: &Config, table: &Table, ops: &[Op]) -> String {
+pub fn text(config: &Config, table: &Table, ahead: &Ahead) -> String {
     let names = Names::of(config);
     let mut table = table.clone();
     let mut text = String::new();
     let (mut adds, mut edits, mut deletes) = (0, 0, 0);
-    for op in ops {
+    for (from, to) in &ahead.settings {
+        let line = settings::planned(from.as_ref(), to);
+        match line.chars().next() {
+            Some('+') => adds += 1,
+            Some('-') => deletes += 1,
+            _ => edits += 1,
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    for op in &ahead.ops {
         text.push_str(&line(&names, &table, op));
         text.push('\n');
         match op {
@@ -25,9 +37,9 @@ pub fn text(config: &Config, table: &Table, ops: &[Op]) -> String {
         }
         apply(&mut table, op);
     }
-    match ops {
-        [] => text.push_str("nothing to change\n"),
-        _ => text.push_str(&format!("{adds} to add, {edits} to change, {deletes} to delete\n")),
+    match ahead.is_empty() {
+        true => text.push_str("nothing to change\n"),
+        false => text.push_str(&format!("{adds} to add, {edits} to change, {deletes} to delete\n")),
     }
     text
 }

@@ -28,6 +28,7 @@ impl Check<'_> {
         self.word(0, &None, &file.target, &TARGETS);
         self.word(0, &None, &file.on_down, &ON_DOWN);
         self.drain_timeout(0, &None);
+        self.source_nat_default();
     }
 
     /// One service; `None` if it lacks what nothing can stand in for.
@@ -73,6 +74,7 @@ impl Check<'_> {
             target: target?,
             on_down: on_down.unwrap_or(OnDown::Cut),
             drain_timeout,
+            source_nat: self.source_nat(number, &file.source_nat, forwarding, key),
         })
     }
 

@@ -10,6 +10,7 @@ pub mod outside;
 mod report;
 pub mod sources;
 mod syntax;
+mod unknown;
 mod words;
 
 use std::collections::BTreeMap;
@@ -100,6 +101,9 @@ pub struct Pool {
     pub name: Box<str>,
     /// How its servers are probed.
     pub probe: Probe,
+    /// Whether its servers count as down until their first good answer. Where not, they start with their weight in
+    /// services that every server may serve.
+    pub alpha: bool,
     /// Its servers, in the file's order; names and addresses are unique.
     pub servers: Vec<Server>,
 }
@@ -134,6 +138,8 @@ pub struct PostgresProbe {
     pub admission: Duration,
     /// Consecutive answered pulses before a server counts as up again.
     pub rise: u32,
+    /// Fresh connections in a row that are refused before that is hard evidence.
+    pub fall: u32,
     /// The director's own address to probe from; `None`: the kernel chooses.
     pub source: Option<IpAddr>,
 }
@@ -158,6 +164,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// Its share of new connections where it may serve; 0 keeps it quiesced.
     pub weight: Weight,
+    /// Whether it serves only where no other server is left.
+    pub is_backup: bool,
 }
 
 /// `[[service]]`: a virtual service and who may serve it.
@@ -181,6 +189,25 @@ pub struct VirtualService {
     pub drain_timeout: Duration,
     /// What its servers see as the client's address, if not the client's own (full NAT).
     pub source_nat: Option<SourceNat>,
+    /// How many servers it needs, and what happens without them; `None`: nobody counts.
+    pub quorum: Option<Quorum>,
+}
+
+/// How many servers a service needs, and what happens when there are fewer (keepalived.conf(5), `quorum`).
+///
+/// Servers that may serve are counted; keepalived adds up their weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quorum {
+    /// So many servers are needed; at least 1.
+    pub servers: u32,
+    /// Lost with fewer than `servers - hysteresis`, gained with `servers + hysteresis`; less than `servers`.
+    pub hysteresis: u32,
+    /// Who serves alone while the quorum is lost; no member of the pool.
+    pub sorry_server: Option<SocketAddr>,
+    /// A program and its arguments, run when the quorum is gained.
+    pub up: Option<Arc<[Box<str>]>>,
+    /// The same when it is lost.
+    pub down: Option<Arc<[Box<str>]>>,
 }
 
 /// Which servers of a pool may serve, in libpq's words (`target_session_attrs`).

@@ -11,6 +11,7 @@
 
 mod command;
 mod files;
+mod quorum;
 mod rules;
 mod settings;
 mod shown;

@@ -35,6 +35,7 @@ fn what_nobody_writes_has_the_documented_default() {
         lost_after: Duration::from_millis(1500),
         admission: Duration::from_secs(2),
         rise: 3,
+        fall: 1,
         source: None,
     };
     assert_eq!(postgres(&config), expected);

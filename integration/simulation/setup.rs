@@ -26,6 +26,7 @@ pub(crate) fn probe(pulse: u64) -> PostgresProbe {
         lost_after: Duration::from_millis(1500),
         admission: Duration::from_secs(2),
         rise: 3,
+        fall: 1,
         source: None,
     }
 }
@@ -35,6 +36,7 @@ pub(crate) fn server(cluster: u8, number: u8, weight: u32) -> Server {
         name: format!("pg{number}").into(),
         address: SocketAddr::from(([10, 8, cluster, number], 5432)),
         weight: Weight(weight),
+        is_backup: false,
     }
 }
 
@@ -64,6 +66,7 @@ pub(crate) fn service(number: u8, pool: &str, target: Target) -> VirtualService 
         on_down: OnDown::Cut,
         drain_timeout: Duration::from_secs(5),
         source_nat: None,
+        quorum: None,
     }
 }
 
@@ -108,7 +111,7 @@ pub(crate) fn random(rng: &mut Rng) -> Config {
             services.push(service);
             next_key += 1;
         }
-        pools.push(Pool { name: name.into(), probe: kind, servers });
+        pools.push(Pool { name: name.into(), probe: kind, alpha: true, servers });
     }
     let mut config = config(pools, services);
     config.director.on_stop = pick(rng, &[OnStop::Leave, OnStop::Quiesce, OnStop::Remove]);

@@ -9,6 +9,7 @@ mod kernel;
 mod nat;
 mod pool;
 mod postgres;
+mod quorum;
 mod service;
 mod sync;
 mod value;
@@ -116,6 +117,7 @@ impl Check<'_> {
         let defaults = self.defaults;
         let none = super::file::Table::default();
         self.probe_kind(0, None);
+        value::boolean(self.report, value::written(0, defaults.pool.0.alpha.as_ref()), true);
         self.postgres(0, &none.0);
         value::weight(self.report, value::written(0, defaults.server.0.weight.as_ref()));
         self.service_defaults();

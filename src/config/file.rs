@@ -59,6 +59,7 @@ pub(super) struct Defaults {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PoolDefaults {
     pub(super) probe: Field,
+    pub(super) alpha: Field,
 }
 
 /// `[defaults.server]`.
@@ -87,6 +88,7 @@ pub(super) struct ServiceDefaults {
 pub(super) struct Pool {
     pub(super) name: Field,
     pub(super) probe: Field,
+    pub(super) alpha: Field,
     pub(super) postgres: Option<Entry<Postgres>>,
     pub(super) server: Vec<Entry<Server>>,
 }
@@ -104,6 +106,7 @@ pub(super) struct Postgres {
     pub(super) lost_after: Field,
     pub(super) admission: Field,
     pub(super) rise: Field,
+    pub(super) fall: Field,
     pub(super) source: Field,
 }
 
@@ -114,6 +117,7 @@ pub(super) struct Server {
     pub(super) name: Field,
     pub(super) address: Field,
     pub(super) weight: Field,
+    pub(super) backup: Field,
 }
 
 /// `[[service]]`.
@@ -130,6 +134,11 @@ pub(super) struct Service {
     pub(super) on_down: Field,
     pub(super) drain_timeout: Field,
     pub(super) source_nat: Field,
+    pub(super) quorum: Field,
+    pub(super) hysteresis: Field,
+    pub(super) sorry_server: Field,
+    pub(super) quorum_up: Field,
+    pub(super) quorum_down: Field,
 }
 
 /// A table, and nothing else: derived structs would take a list of values without their keys as well.
@@ -165,6 +174,8 @@ pub(super) enum Scalar {
     Integer(i128),
     /// `true` or `false`.
     Boolean(bool),
+    /// A list, each value with its place.
+    List(Vec<Spanned<Self>>),
     /// Something that no key here takes, by its name.
     Other(&'static str),
 }
@@ -213,8 +224,11 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Scalar, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Other("a list"))
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element()? {
+            values.push(value);
+        }
+        Ok(Scalar::List(values))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Scalar, A::Error> {
@@ -223,13 +237,11 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 }
 
-/// One file's text as [`File`]; stops at the first mistake of syntax and the first unknown key.
-pub(super) fn parse(text: &str) -> Result<File, toml::de::Error> {
-    toml::from_str(text)
-}
+/// Tables by their headers, and the keys of each.
+pub(super) type Tables = [(&'static str, &'static [&'static str]); 12];
 
 /// Every table with its keys, as the structs above have them.
-pub(super) fn tables() -> [(&'static str, &'static [&'static str]); 12] {
+pub(super) fn tables() -> Tables {
     [
         ("the top level", keys_of::<File>()),
         ("[director]", keys_of::<Director>()),
@@ -247,7 +259,7 @@ pub(super) fn tables() -> [(&'static str, &'static [&'static str]); 12] {
 }
 
 /// The keys that a struct takes: its own `Deserialize` is asked, so that no list can fall behind it.
-fn keys_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+pub(super) fn keys_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     let mut keys: &'static [&'static str] = &[];
     // The answer is the side effect: asking always ends in an error.
     match T::deserialize(Asking(&mut keys)) {

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
-use super::file::{self, Field, File, Scalar};
+use super::file::{Field, File, Scalar};
 use super::finding::{ConfigError, Findings};
 use super::include::{Include, has_wildcard};
 use super::outside::{HostView, Questions};
 use super::report::{Draft, Place, Report, Source};
-use super::{Config, check, syntax};
+use super::{Config, check, syntax, unknown};
 
 /// The files of one configuration, and what is wrong with them so far.
 #[derive(Debug, Default)]
@@ -42,13 +42,14 @@ impl Sources {
     /// Takes one file's text: the main file's first, then those it includes.
     pub fn add(&mut self, path: &Path, text: &str) {
         let number = self.texts.len();
-        let file = match file::parse(text) {
-            Ok(file) => file,
-            Err(error) => {
-                self.report.error(syntax::draft(number, text, &error));
-                File::default()
-            }
-        };
+        let mut keys = Vec::new();
+        let file = unknown::parse(text, &mut keys).unwrap_or_else(|error| {
+            self.report.error(syntax::draft(number, text, &error));
+            File::default()
+        });
+        for key in &keys {
+            self.report.error(syntax::unknown_key(number, key));
+        }
         self.texts.push(Source { path: path.to_owned(), text: text.into() });
         self.files.push(file);
     }
@@ -156,7 +157,8 @@ impl Sources {
 fn text(field: &Field) -> Option<&str> {
     match field.as_ref().map(Spanned::get_ref) {
         Some(Scalar::Text(text)) => Some(text),
-        Some(Scalar::Integer(_) | Scalar::Boolean(_) | Scalar::Other(_)) | None => None,
+        Some(Scalar::Integer(_) | Scalar::Boolean(_) | Scalar::List(_) | Scalar::Other(_))
+        | None => None,
     }
 }
 

@@ -5,7 +5,6 @@
 /// Keys of the design whose effect is not built; refused, so that nobody relies on them.
 const NOT_YET: &[&str] = &[
     "authority",
-    "backup",
     "bgp",
     "circuit_breaker",
     "discovery",
@@ -76,8 +75,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("delay_loop", "how often servers are asked is `pulse` and `admission`, in [pool.postgres]"),
     ("persistence_timeout", "persistent services are not built yet"),
     ("persistence_granularity", "persistent services are not built yet"),
-    ("sorry_server", "a server of last resort is not built yet"),
-    ("quorum", "there is no quorum: `target` in [[service]] says who may serve"),
     (
         "inhibit_on_failure",
         "what happens to a failed server's sessions is `on_down` (cut or hold), in [[service]]",
@@ -135,10 +132,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "the kernel does not queue: PostgreSQL's own max_connections is respected by the probe",
     ),
     ("inter", "how often servers are asked is `pulse`, in [pool.postgres]"),
-    (
-        "fall",
-        "a silent server is suspected after `suspect_after` and lost after `lost_after`, in [pool.postgres]",
-    ),
     (
         "on-marked-down",
         "what happens to a failed server's sessions is `on_down` (cut or hold), in [[service]]",

@@ -52,12 +52,14 @@ pub(super) fn orders() -> Config {
         lost_after: Duration::from_millis(1500),
         admission: Duration::from_secs(2),
         rise: 3,
+        fall: 1,
         source: None,
     };
     let server = |number: u8| Server {
         name: format!("pg{number}").into(),
         address: pg(number).0,
         weight: Weight(100),
+        is_backup: false,
     };
     let service = |name: &str, key: ServiceKey, target| VirtualService {
         name: name.into(),
@@ -69,6 +71,7 @@ pub(super) fn orders() -> Config {
         on_down: OnDown::Cut,
         drain_timeout: Duration::from_secs(60),
         source_nat: None,
+        quorum: None,
     };
     Config {
         director: Director {
@@ -82,6 +85,7 @@ pub(super) fn orders() -> Config {
         pools: vec![Pool {
             name: "orders".into(),
             probe: Probe::Postgres(Arc::new(probe)),
+            alpha: true,
             servers: [1, 2, 3].map(server).to_vec(),
         }],
         services: vec![

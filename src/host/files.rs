@@ -3,6 +3,7 @@
 //! Decides nothing about contents. Every read is bounded, and nothing that stands in the way of a file panics.
 
 pub mod addresses;
+pub mod foreign;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};

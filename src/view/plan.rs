@@ -13,22 +13,23 @@ use crate::model::table::Table;
 
 /// One line for each change in its order, and their number; `table` is the kernel's before the first of them.
 pub fn text(config: &Config, table: &Table, ahead: &Ahead) -> String {
-    let names = Names::of(config);
+    let settings = ahead.settings.iter();
+    let before = settings.map(|(from, to)| settings::planned(from.as_ref(), to) + "\n");
+    in_words(&Names::of(config), table, &ahead.ops, before.collect())
+}
+
+/// The same without a configuration, behind lines of changes (each begins with `+`, `-` or `~`) beside the table.
+pub fn unnamed(table: &Table, ops: &[Op], before: String) -> String {
+    in_words(&Names::default(), table, ops, before)
+}
+
+fn in_words(names: &Names<'_>, table: &Table, ops: &[Op], before: String) -> String {
     let mut table = table.clone();
-    let mut text = String::new();
-    let (mut adds, mut edits, mut deletes) = (0, 0, 0);
-    for (from, to) in &ahead.settings {
-        let line = settings::planned(from.as_ref(), to);
-        match line.chars().next() {
-            Some('+') => adds += 1,
-            Some('-') => deletes += 1,
-            _ => edits += 1,
-        }
-        text.push_str(&line);
-        text.push('\n');
-    }
-    for op in &ahead.ops {
-        text.push_str(&line(&names, &table, op));
+    let counted = |sign| before.lines().filter(|line| line.starts_with(sign)).count();
+    let (mut adds, mut edits, mut deletes) = (counted('+'), counted('~'), counted('-'));
+    let mut text = before;
+    for op in ops {
+        text.push_str(&line(names, &table, op));
         text.push('\n');
         match op {
             Op::AddService(..) | Op::AddDestination(..) => adds += 1,
@@ -37,14 +38,15 @@ pub fn text(config: &Config, table: &Table, ahead: &Ahead) -> String {
         }
         apply(&mut table, op);
     }
-    match ahead.is_empty() {
-        true => text.push_str("nothing to change\n"),
-        false => text.push_str(&format!("{adds} to add, {edits} to change, {deletes} to delete\n")),
+    match (adds, edits, deletes) {
+        (0, 0, 0) => text.push_str("nothing to change\n"),
+        _ => text.push_str(&format!("{adds} to add, {edits} to change, {deletes} to delete\n")),
     }
     text
 }
 
 /// What the operator calls things.
+#[derive(Default)]
 struct Names<'a> {
     services: BTreeMap<ServiceKey, &'a str>,
     servers: BTreeMap<(ServiceKey, DestinationKey), &'a str>,

@@ -20,6 +20,12 @@ pub(super) struct Known {
     pub(super) place: Place,
     /// Whether its servers tell their roles; `None` if its probe was refused.
     pub(super) knows_roles: Option<bool>,
+    /// Where it says that its servers count as up before they have answered.
+    pub(super) starts_up: Option<Place>,
+    /// Every server's address.
+    pub(super) members: BTreeMap<SocketAddr, Place>,
+    /// How many servers may get weight at once: those that are no backups, or the backups.
+    pub(super) able: usize,
     /// The first server of each family.
     pub(super) v4: Option<Place>,
     pub(super) v6: Option<Place>,
@@ -84,7 +90,9 @@ impl Check<'_> {
             }
             (None, _) => Probe::None,
         };
-        let known = known(name.as_ref().map_or(header, |(_, place)| *place), kind, &servers);
+        let (alpha, starts_up) = self.alpha(number, file, kind);
+        let mut known = known(name.as_ref().map_or(header, |(_, place)| *place), kind, &servers);
+        known.starts_up = starts_up;
         if let Some((name, place)) = &name {
             match self.pools.get(name).map(|other| other.place) {
                 Some(other) => self.taken("pools", name, *place, other),
@@ -96,6 +104,7 @@ impl Check<'_> {
         Pool {
             name: name.map_or("".into(), |(name, _)| name),
             probe,
+            alpha,
             servers: servers.into_iter().map(|placed| placed.server).collect(),
         }
     }
@@ -111,6 +120,25 @@ impl Check<'_> {
             Some(written) => value::choice(self.report, written, &KINDS),
             None => Some(Kind::Postgres),
         }
+    }
+
+    /// Whether servers count as down until they have answered, and where it stands that they do not.
+    fn alpha(
+        &mut self,
+        number: usize,
+        file: &file::Pool,
+        kind: Option<Kind>,
+    ) -> (bool, Option<Place>) {
+        let own = written(number, file.alpha.as_ref());
+        let written = either(number, &file.alpha, &self.defaults.pool.0.alpha);
+        let alpha = value::boolean(self.report, written, true);
+        if let (Some(Kind::None), Some(own)) = (kind, own) {
+            let draft = Draft::new("alpha has no effect with probe = \"none\"")
+                .at(own.place, "not used")
+                .help("servers that are not probed count as up from the start; remove the key");
+            self.report.warning(draft);
+        }
+        (alpha, written.filter(|_| !alpha).map(|written| written.place))
     }
 
     /// The name of a table that needs one, and its place.
@@ -154,6 +182,8 @@ impl Check<'_> {
             let weight = either(number, &file.weight, &self.defaults.server.0.weight);
             let weight_at = weight.map_or(header, |weight| weight.place);
             let weight = value::weight(self.report, weight);
+            let is_backup =
+                value::boolean(self.report, written(number, file.backup.as_ref()), false);
             if let Some((name, place)) = &name {
                 match names.get(name) {
                     Some(other) => self.taken("servers of the pool", name, *place, *other),
@@ -171,7 +201,12 @@ impl Check<'_> {
             }
             self.servers.entry(address).or_insert(address_at);
             servers.push(Placed {
-                server: Server { name: name.map_or("".into(), |(name, _)| name), address, weight },
+                server: Server {
+                    name: name.map_or("".into(), |(name, _)| name),
+                    address,
+                    weight,
+                    is_backup,
+                },
                 address: address_at,
                 weight: weight_at,
             });
@@ -211,6 +246,12 @@ impl Check<'_> {
             .at(header, "all at weight 0");
             self.report.warning(draft);
         }
+        if !servers.is_empty() && servers.iter().all(|placed| placed.server.is_backup) {
+            let draft = Draft::new(format!("every server of pool {pool} is a backup"))
+                .at(header, "of none")
+                .help("leave `backup` out: they serve as if it were not there");
+            self.report.warning(draft);
+        }
     }
 
     /// Pools that nothing uses are probed for nothing.
@@ -232,6 +273,9 @@ fn known(place: Place, kind: Option<Kind>, servers: &[Placed]) -> Known {
     let mut known = Known {
         place,
         knows_roles: kind.map(|kind| kind == Kind::Postgres),
+        starts_up: None,
+        members: servers.iter().map(|it| (it.server.address, it.address)).collect(),
+        able: able(servers),
         v4: None,
         v6: None,
         ports: BTreeMap::new(),
@@ -252,4 +296,11 @@ fn known(place: Place, kind: Option<Kind>, servers: &[Placed]) -> Known {
         }
     }
     known
+}
+
+/// How many servers may get weight at once.
+fn able(servers: &[Placed]) -> usize {
+    let usable = servers.iter().filter(|placed| placed.server.weight.is_usable());
+    let (backups, others): (Vec<_>, Vec<_>) = usable.partition(|placed| placed.server.is_backup);
+    backups.len().max(others.len())
 }

@@ -8,6 +8,7 @@ use super::Check;
 use super::address;
 use super::choices::{FORWARDINGS, Habit, ON_DOWN, PROTOCOLS, SCHEDULERS, TARGETS};
 use super::pool::Known;
+use super::quorum::ServiceAt;
 use super::value::{self, Choice, Written, either, written};
 use crate::config::file::{self, Entry, Field};
 use crate::config::report::{Draft, Place};
@@ -62,6 +63,8 @@ impl Check<'_> {
             let problem = unreachable_server(address, address_at, forwarding, known);
             problem.into_iter().for_each(|draft| self.report.error(draft));
         }
+        let at = ServiceAt { number, address, address_at, forwarding };
+        let quorum = self.quorum(at, file, pool.as_deref(), target);
         let (scheduler, flags) = scheduler?;
         let mut service = Service::plain(scheduler, Family::of(address.ip()));
         service.flags = flags;
@@ -75,6 +78,7 @@ impl Check<'_> {
             on_down: on_down.unwrap_or(OnDown::Cut),
             drain_timeout,
             source_nat: self.source_nat(number, &file.source_nat, forwarding, key),
+            quorum,
         })
     }
 
@@ -169,6 +173,17 @@ impl Check<'_> {
                 .at(pool, "this pool is not probed");
             self.report
                 .error(draft.help("write target = \"any\", or probe = \"postgres\" in the pool"));
+        }
+        let starts_up = known.and_then(|known| known.starts_up);
+        if let (Some(alpha), Target::Primary | Target::Standby | Target::PreferStandby) =
+            (starts_up, target)
+        {
+            let draft = Draft::new("a server has no role before it has answered")
+                .at(written.place, "needs roles")
+                .at(alpha, "counts servers as up before that");
+            self.report.error(
+                draft.help("leave `alpha` out of the pool, or make a pool for this service alone"),
+            );
         }
         Some(target)
     }

@@ -1,6 +1,7 @@
 //! Single values: words, names, numbers, durations; each refusal says what would be accepted.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -34,6 +35,7 @@ impl Written<'_> {
             Scalar::Text(_) => "a text",
             Scalar::Integer(_) => "a bare number",
             Scalar::Boolean(_) => "true or false",
+            Scalar::List(_) => "a list",
             Scalar::Other(kind) => kind,
         };
         let draft =
@@ -56,8 +58,39 @@ pub(super) fn text<'a>(report: &mut Report, written: Written<'a>) -> Option<&'a 
             written.is_no(report, "a text", format!("write it in quotes: \"{number}\""));
             None
         }
-        Scalar::Boolean(_) | Scalar::Other(_) => {
+        Scalar::Boolean(_) | Scalar::List(_) | Scalar::Other(_) => {
             written.is_no(report, "a text", "write a text in quotes".to_owned());
+            None
+        }
+    }
+}
+
+/// A program and its arguments, as a list of texts: no shell reads it.
+pub(super) fn command(report: &mut Report, written: Written<'_>) -> Option<Arc<[Box<str>]>> {
+    let example = "write a list: [\"/usr/local/bin/notify\", \"argument\"]";
+    let Scalar::List(values) = written.value else {
+        written.is_no(report, "a program and its arguments", example.to_owned());
+        return None;
+    };
+    let words: Option<Vec<Box<str>>> = values
+        .iter()
+        .map(|value| {
+            let place = Place::new(written.place.file, value.span());
+            text(report, Written { value: value.get_ref(), place }).map(Into::into)
+        })
+        .collect();
+    let words = words?;
+    match words.first() {
+        Some(program) if program.starts_with('/') => Some(words.into()),
+        Some(program) => {
+            let draft = Draft::new(format!("{program:?} is not the whole path of a program"))
+                .at(written.place, "no shell looks it up");
+            report.error(draft.help(example));
+            None
+        }
+        None => {
+            let draft = Draft::new("no program is named").at(written.place, "an empty list");
+            report.error(draft.help(example));
             None
         }
     }
@@ -106,7 +139,7 @@ pub(super) fn boolean(report: &mut Report, written: Option<Written<'_>>, default
     };
     match written.value {
         Scalar::Boolean(value) => *value,
-        Scalar::Text(_) | Scalar::Integer(_) | Scalar::Other(_) => {
+        Scalar::Text(_) | Scalar::Integer(_) | Scalar::List(_) | Scalar::Other(_) => {
             written.is_no(
                 report,
                 "true or false",
@@ -130,7 +163,7 @@ pub(super) fn number(
             written.is_no(report, "a number", format!("write it without quotes: {text}"));
             return None;
         }
-        Scalar::Text(_) | Scalar::Boolean(_) | Scalar::Other(_) => {
+        Scalar::Text(_) | Scalar::Boolean(_) | Scalar::List(_) | Scalar::Other(_) => {
             written.is_no(report, "a number", format!("write a whole number, {from} to {to}"));
             return None;
         }
@@ -168,7 +201,7 @@ pub(super) fn duration(
             written.is_no(report, "a duration", help);
             return default;
         }
-        Scalar::Boolean(_) | Scalar::Other(_) => {
+        Scalar::Boolean(_) | Scalar::List(_) | Scalar::Other(_) => {
             written.is_no(
                 report,
                 "a duration",

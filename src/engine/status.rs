@@ -128,11 +128,7 @@ impl Controller {
                 .map(|(place, member)| self.server_status(pool, place, member, now))
         });
         let alarms = self.alarms();
-        let actual = self.reconciler.actual.as_ref();
-        let foreign = actual.into_iter().flat_map(|table| table.services.keys()).filter(|key| {
-            !self.membership.services.contains_key(key)
-                && !self.reconciler.memory.owned.contains(key)
-        });
+        let foreign = self.reconciler.foreign(&self.membership);
         let pause = self.reconciler.memory.paused;
         Status {
             healthy: alarms.is_empty()
@@ -141,7 +137,7 @@ impl Controller {
             paused: pause.is_some(),
             paused_for: pause.and_then(|p| p.until).map(|until| until.since(now).as_secs()),
             alarms,
-            foreign: foreign.map(ToString::to_string).collect(),
+            foreign: foreign.into_iter().flatten().map(ToString::to_string).collect(),
             servers: servers.collect(),
             services,
         }
@@ -236,6 +232,7 @@ impl Controller {
         if let Some(why) = &self.reconciler.save_failure {
             alarms.push(why.to_string());
         }
+        alarms.extend(self.reconciler.settings.alarms());
         if self.freeze.is_on() {
             alarms.push("all servers fell silent at once: soft evidence is ignored".to_owned());
         }

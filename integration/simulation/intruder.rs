@@ -23,8 +23,11 @@ impl World {
     /// `ipvsadm -C`.
     pub(crate) fn flush_all(&mut self) {
         self.note("another program clears the table".into());
-        for key in self.kernel.services.keys().copied().collect::<Vec<_>>() {
-            self.write_as_other(&Op::DeleteService(key));
+        let keys: Vec<_> = self.kernel.services.keys().copied().collect();
+        let flush = self.rng.u64(MS..FLUSH_LIMIT);
+        self.kernel.flush(Author::Intruder, flush, self.now);
+        for key in keys {
+            self.watch_other(key);
         }
         self.watch.foreign.clear();
     }

@@ -14,8 +14,7 @@ use crate::faults::Troubles;
 use crate::kernel::Kernel;
 use crate::watch::Watch;
 
-/// Microseconds since the simulation began.
-pub(crate) type At = u64;
+pub(crate) use crate::kernel::At;
 pub(crate) const MS: At = 1_000;
 pub(crate) const SECOND: At = 1_000 * MS;
 

@@ -4,6 +4,7 @@ mod crash;
 mod drift;
 mod errors;
 mod ipvsadm;
+mod kernel_compared;
 mod kernel_tables;
 mod kernel_traps;
 mod latency;
@@ -33,6 +34,7 @@ pub(crate) struct Scenario {
 pub(crate) const ALL: &[&[Scenario]] = &[
     kernel_traps::SCENARIOS,
     kernel_tables::SCENARIOS,
+    kernel_compared::SCENARIOS,
     ipvsadm::SCENARIOS,
     errors::SCENARIOS,
     scale::SCENARIOS,

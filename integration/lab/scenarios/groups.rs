@@ -5,6 +5,7 @@ mod drift;
 mod errors;
 mod full_nat;
 mod ipvsadm;
+mod kernel_compared;
 mod kernel_tables;
 mod kernel_traps;
 mod latency;
@@ -35,6 +36,7 @@ pub(crate) struct Scenario {
 pub(crate) const ALL: &[&[Scenario]] = &[
     kernel_traps::SCENARIOS,
     kernel_tables::SCENARIOS,
+    kernel_compared::SCENARIOS,
     ipvsadm::SCENARIOS,
     errors::SCENARIOS,
     settings::SCENARIOS,

@@ -7,6 +7,7 @@
 
 mod client;
 mod cluster;
+mod commands;
 mod demo;
 mod full;
 mod groups;
@@ -18,6 +19,8 @@ mod pgvs;
 mod postgres;
 mod random;
 mod session;
+#[path = "../../simulation/kernel.rs"]
+mod simulated;
 mod stage;
 mod table;
 mod tap;

@@ -195,6 +195,13 @@ pub(crate) fn add_tap() -> Result<()> {
     ip(Some(&director), &["link add tap type nlmon".to_owned(), "link set tap up".to_owned()])
 }
 
+/// Gives a server's namespace further addresses, unless it has them.
+pub(crate) fn add_addresses(namespace: Namespace, addresses: &[SocketAddr]) -> Result<()> {
+    let lines: Vec<_> =
+        addresses.iter().map(|it| format!("addr replace {}/24 dev eth0", it.ip())).collect();
+    ip(Some(&namespace.name()), &lines)
+}
+
 /// Removes every namespace of the lab.
 pub(crate) fn remove_everything() -> Result<()> {
     let lines: Vec<_> = existing()?

@@ -3,6 +3,7 @@
 mod crash;
 mod drift;
 mod errors;
+mod forwarding;
 mod ipvsadm;
 mod kernel_tables;
 mod kernel_traps;
@@ -42,6 +43,7 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     drift::SCENARIOS,
     operator::SCENARIOS,
     prober::SCENARIOS,
+    forwarding::SCENARIOS,
     latency::SCENARIOS,
     roles::ROTATION,
     split::SCENARIOS,

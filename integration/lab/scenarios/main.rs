@@ -5,9 +5,12 @@
 #![expect(clippy::indexing_slicing, reason = "test code")]
 #![expect(dead_code, reason = "instruments that the scenarios to come need")]
 
+mod capture;
 mod client;
 mod cluster;
 mod demo;
+mod echo;
+mod example;
 mod full;
 mod groups;
 mod kernel;
@@ -17,6 +20,7 @@ mod observe;
 mod pgvs;
 mod postgres;
 mod random;
+mod routed;
 mod session;
 mod stage;
 mod table;

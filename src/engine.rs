@@ -16,6 +16,7 @@ pub mod memory;
 pub mod plan;
 pub mod policy;
 mod reconcile;
+pub mod restore;
 pub mod status;
 #[cfg(test)]
 mod story;

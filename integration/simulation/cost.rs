@@ -97,7 +97,12 @@ fn many(count: u16, probe: &Probe) -> Config {
             server.address = ([10, high, low, last], 5432).into();
             server
         });
-        pools.push(Pool { name: name(number), probe: probe.clone(), servers: servers.collect() });
+        pools.push(Pool {
+            name: name(number),
+            probe: probe.clone(),
+            alpha: true,
+            servers: servers.collect(),
+        });
         let mut service = setup::service(1, &name(number), Target::Any);
         service.name = format!("service{number}").into();
         service.key = ServiceKey::tcp(([172, 16, high, low], 5432).into());

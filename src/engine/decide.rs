@@ -127,7 +127,7 @@ fn report(
     };
     if old.weight != new.weight {
         actions.push(Action::Report(Transition::Weight {
-            service: service.config.name.clone(),
+            service: service.config.label().into(),
             server: ServerId { pool: pool.name.clone(), name: member.name.clone() },
             from: old.weight,
             to: new.weight,

@@ -2,13 +2,14 @@
 //!
 //! Without memory: the same facts give the same decision.
 
-use std::fmt;
+mod reason;
 
 use super::cluster::Standing;
 use super::health::{Condition, Verdict};
 use crate::config::{OnDown, Target};
 use crate::model::destination::Weight;
-use crate::model::postgres::{Role, SqlState};
+use crate::model::postgres::Role;
+pub use reason::{Reason, Soft};
 
 /// What is known of one server where a service is decided.
 #[derive(Clone, Copy, Debug)]
@@ -45,129 +46,107 @@ pub struct Decision {
     pub reason: Reason,
 }
 
-/// Evidence that quiesces, but never the last one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Soft {
-    /// No slot is free.
-    Full,
-    /// Refuses fresh connections with a code of its own.
-    Refusing(SqlState),
-    /// Fresh connections do not get through.
-    Hung,
-    /// It ended the probe's session as a server does that stops.
-    Ending,
-    /// No answer.
-    Silent,
-}
-
-/// Why a server has its weight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It may serve.
-    Serving,
-    /// The primary serves because no standby is left.
-    Fallback,
-    /// The weight that the kernel had; no verdict yet.
-    Adopted,
-    /// The operator configured weight 0.
-    ConfiguredZero,
-    /// No verdict yet.
-    NoVerdict,
-    /// Its role is not the one that the service wants.
-    Role(Role),
-    /// It says that it is a primary, but another server is the writer.
-    OtherWriter,
-    /// It says that it is a primary, on an older timeline than the last writer's.
-    Outdated,
-    /// It belongs to another cluster.
-    Foreign,
-    /// Takes no new connections after it had been up.
-    Closing,
-    /// Takes no connections yet.
-    Starting,
-    /// Nothing listens.
-    Down,
-    /// Silent for too long.
-    Lost,
-    /// Lowered by soft evidence.
-    Soft(Soft),
-    /// Soft evidence speaks against it, but it is kept: the last ones never go.
-    Kept(Soft),
-    /// It is silent, but so are all at once: we suspect ourselves.
-    Frozen,
-    /// Its old sessions are being flushed by the kernel.
-    Cut,
-}
-
 /// What a server is to a service, before its peers are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
+    /// Whatever the others are.
     Fixed(Decision),
-    Candidate { weight: Weight, soft: Option<Soft>, reason: Reason },
-    Fallback { weight: Weight, soft: Option<Soft> },
+    /// It may serve when the turn comes to its tier.
+    Able(Able),
+}
+
+/// A server that its target, hard evidence and the operator allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Able {
+    tier: Tier,
+    weight: Weight,
+    soft: Option<Soft>,
+    /// Why it serves.
+    serving: Reason,
+    /// Why it does not while an earlier tier serves.
+    waiting: Reason,
+}
+
+/// Whose turn it is: a tier serves while no server of an earlier one does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Tier {
+    /// Those that the target asks for.
+    Wanted,
+    /// The primary, where standbys are only preferred.
+    Fallback,
+}
+
+impl Tier {
+    const ALL: [Self; 2] = [Self::Wanted, Self::Fallback];
 }
 
 /// Decides one service: a decision for each server, in the order of `views`.
 pub fn decide(target: Target, on_down: OnDown, views: &[View], is_frozen: bool) -> Vec<Decision> {
     let parts: Vec<Part> =
         views.iter().map(|view| part(target, on_down, view, is_frozen)).collect();
-    let is_sound = |part: &Part| matches!(part, Part::Candidate { weight, soft: None, .. } if weight.is_usable());
-    let candidates = parts.iter().filter(|part| is_usable_candidate(part)).count();
-    let has_sound = parts.iter().any(is_sound);
-    let has_fallback = parts
-        .iter()
-        .any(|part| matches!(part, Part::Fallback { weight, .. } if weight.is_usable()));
-    // Soft evidence lowers only where something else keeps serving, and never more than half of three or more.
-    let may_fall = match candidates {
-        _ if !(has_sound || has_fallback) => 0,
-        0..3 => candidates,
-        3.. => candidates / 2,
-    };
-    let lowered = worst(&parts, may_fall);
-    let is_fallback_needed = !parts
-        .iter()
-        .enumerate()
-        .any(|(place, part)| is_usable_candidate(part) && !lowered.contains(&place));
-    parts
-        .iter()
-        .enumerate()
-        .map(|(place, part)| finish(part, lowered.contains(&place), is_fallback_needed))
-        .collect()
+    let turn = turn(&parts);
+    let decided = parts.iter().enumerate().map(|(place, part)| match part {
+        Part::Fixed(decision) => *decision,
+        Part::Able(able) => finish(able, &turn, place),
+    });
+    decided.collect()
 }
 
-fn is_usable_candidate(part: &Part) -> bool {
-    matches!(part, Part::Candidate { weight, .. } if weight.is_usable())
+/// Who serves, among those who may.
+#[derive(Debug, Default)]
+struct Turn {
+    /// The tier that serves; `None`: nobody is left.
+    tier: Option<Tier>,
+    /// The places of those that soft evidence lowers.
+    lowered: Vec<usize>,
 }
 
-/// The places of at most `limit` candidates against which the strongest soft evidence speaks.
-fn worst(parts: &[Part], limit: usize) -> Vec<usize> {
-    let mut against: Vec<(Soft, usize)> = parts
-        .iter()
-        .enumerate()
-        .filter_map(|(place, part)| match part {
-            Part::Candidate { soft: Some(soft), weight, .. } if weight.is_usable() => {
-                Some((*soft, place))
-            }
-            Part::Candidate { .. } | Part::Fallback { .. } | Part::Fixed(_) => None,
+/// Gives the turn to the first tier that soft evidence leaves a server of.
+fn turn(parts: &[Part]) -> Turn {
+    let usable = || {
+        parts.iter().enumerate().filter_map(|(place, part)| match part {
+            Part::Able(able) if able.weight.is_usable() => Some((place, able)),
+            Part::Able(_) | Part::Fixed(_) => None,
         })
-        .collect();
-    against.sort_by_key(|&(soft, place)| (std::cmp::Reverse(soft), place));
-    against.into_iter().take(limit).map(|(_, place)| place).collect()
+    };
+    let mut turn = Turn::default();
+    for tier in Tier::ALL {
+        let own: Vec<_> = usable().filter(|(_, able)| able.tier == tier).collect();
+        let has_later = usable().any(|(_, able)| able.tier > tier);
+        let has_sound = own.iter().any(|(_, able)| able.soft.is_none());
+        // Soft evidence lowers only where something else keeps serving, and never more than half of three or more.
+        let may_fall = match own.len() {
+            _ if !(has_sound || has_later) => 0,
+            few @ 0..3 => few,
+            many => many / 2,
+        };
+        let before = turn.lowered.len();
+        turn.lowered.extend(worst(&own, may_fall));
+        if turn.lowered.len() - before < own.len() {
+            turn.tier = Some(tier);
+            break;
+        }
+    }
+    turn
 }
 
-fn finish(part: &Part, is_lowered: bool, is_fallback_needed: bool) -> Decision {
-    let kept = |soft: Option<Soft>, otherwise| soft.map_or(otherwise, Reason::Kept);
-    match *part {
-        Part::Fixed(decision) => decision,
-        Part::Candidate { soft: Some(soft), .. } if is_lowered => quiesced(Reason::Soft(soft)),
-        Part::Candidate { weight, soft, reason } => {
-            let reason = if weight.is_usable() { kept(soft, reason) } else { reason };
-            Decision { weight: Some(weight), reason }
+/// The places of at most `limit` servers against which the strongest soft evidence speaks.
+fn worst(tier: &[(usize, &Able)], limit: usize) -> impl Iterator<Item = usize> {
+    let mut against: Vec<(Soft, usize)> =
+        tier.iter().filter_map(|&(place, able)| Some((able.soft?, place))).collect();
+    against.sort_by_key(|&(soft, place)| (std::cmp::Reverse(soft), place));
+    against.into_iter().take(limit).map(|(_, place)| place)
+}
+
+fn finish(able: &Able, turn: &Turn, place: usize) -> Decision {
+    let Able { tier, weight, soft, serving, waiting } = *able;
+    match soft {
+        Some(soft) if turn.lowered.contains(&place) => quiesced(Reason::Soft(soft)),
+        _ if turn.tier.is_some_and(|serves| tier > serves) => quiesced(waiting),
+        Some(soft) if weight.is_usable() => {
+            Decision { weight: Some(weight), reason: Reason::Kept(soft) }
         }
-        Part::Fallback { weight, soft } if is_fallback_needed => {
-            Decision { weight: Some(weight), reason: kept(soft, Reason::Fallback) }
-        }
-        Part::Fallback { .. } => quiesced(Reason::Role(Role::Primary)),
+        Some(_) | None => Decision { weight: Some(weight), reason: serving },
     }
 }
 
@@ -203,22 +182,23 @@ fn part(target: Target, on_down: OnDown, view: &View, is_frozen: bool) -> Part {
     }
     let is_ignored = is_frozen && view.verdict.condition == Condition::Suspect;
     let soft = soft(view.verdict.condition).filter(|_| !is_ignored);
-    let candidate = || {
-        let reason = match view.configured.is_usable() {
+    let able = |tier, serving, waiting| {
+        let serving = match view.configured.is_usable() {
             false => Reason::ConfiguredZero,
             true if is_ignored => Reason::Frozen,
-            true => Reason::Serving,
+            true => serving,
         };
-        Part::Candidate { weight: view.configured, soft, reason }
+        Part::Able(Able { tier, weight: view.configured, soft, serving, waiting })
     };
+    let candidate = able(Tier::Wanted, Reason::Serving, Reason::Serving);
     let Some(facts) = view.verdict.facts else {
-        return without_facts(target, view, soft, candidate());
+        return without_facts(target, view, soft, candidate);
     };
     match (target, facts.role, view.standing) {
         (Target::Primary | Target::Any, Role::Primary, Standing::Writer)
-        | (Target::Standby | Target::PreferStandby | Target::Any, Role::Standby, _) => candidate(),
+        | (Target::Standby | Target::PreferStandby | Target::Any, Role::Standby, _) => candidate,
         (Target::PreferStandby, Role::Primary, Standing::Writer) => {
-            Part::Fallback { weight: view.configured, soft }
+            able(Tier::Fallback, Reason::Fallback, Reason::Role(Role::Primary))
         }
         (Target::Standby, Role::Primary, Standing::Writer) => {
             Part::Fixed(quiesced(Reason::Role(Role::Primary)))
@@ -240,7 +220,8 @@ fn without_facts(target: Target, view: &View, soft: Option<Soft>, candidate: Par
             Part::Fixed(quiesced(Reason::OtherWriter))
         }
         (_, Some(Adopted::Weight(weight))) => {
-            Part::Candidate { weight, soft, reason: Reason::Adopted }
+            let (serving, waiting) = (Reason::Adopted, Reason::Adopted);
+            Part::Able(Able { tier: Tier::Wanted, weight, soft, serving, waiting })
         }
         (Target::Any, None) if !is_unknown => candidate,
         (_, None) => Part::Fixed(quiesced(Reason::NoVerdict)),
@@ -260,41 +241,5 @@ const fn soft(condition: Condition) -> Option<Soft> {
         | Condition::Starting
         | Condition::Lost
         | Condition::Down => None,
-    }
-}
-
-impl fmt::Display for Soft {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("full"),
-            Self::Refusing(code) => write!(f, "refuses new connections ({code})"),
-            Self::Hung => f.write_str("new connections hang"),
-            Self::Ending => f.write_str("ended the probe's session"),
-            Self::Silent => f.write_str("silent"),
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Serving => f.write_str("serving"),
-            Self::Fallback => f.write_str("serving: no standby is left"),
-            Self::Adopted => f.write_str("as found in the kernel: no verdict yet"),
-            Self::ConfiguredZero => f.write_str("weight 0 in the config"),
-            Self::NoVerdict => f.write_str("no verdict yet"),
-            Self::Role(role) => write!(f, "is a {role}"),
-            Self::OtherWriter => f.write_str("another server is the writer"),
-            Self::Outdated => f.write_str("a primary on an older timeline than the last writer's"),
-            Self::Foreign => f.write_str("belongs to another cluster"),
-            Self::Closing => f.write_str("shutting down or restarting"),
-            Self::Starting => f.write_str("starting up"),
-            Self::Down => f.write_str("down: connection refused"),
-            Self::Lost => f.write_str("lost: no answer"),
-            Self::Soft(soft) => soft.fmt(f),
-            Self::Kept(soft) => write!(f, "{soft}, kept: the last one"),
-            Self::Frozen => f.write_str("silent, kept: all fell silent at once"),
-            Self::Cut => f.write_str("its old sessions are being cut"),
-        }
     }
 }

@@ -136,7 +136,7 @@ impl Controller {
             .iter()
             .zip(&service.decisions)
             .map(|(member, decision)| {
-                let weight = weight_of(member.key());
+                let weight = weight_of(service.key_of(member));
                 destination(service, member, *decision, weight, counters)
             })
             .collect();
@@ -282,10 +282,10 @@ fn destination(
     weight: Option<u32>,
     counters: &Counters,
 ) -> DestinationStatus {
-    let (active, inactive) = connections(counters, service, member.key());
+    let (active, inactive) = connections(counters, service, service.key_of(member));
     DestinationStatus {
         server: Some(member.name.to_string()),
-        address: member.address.to_string(),
+        address: service.key_of(member).to_string(),
         weight,
         wanted: decision.and_then(|decision| decision.weight).map(|weight| weight.0),
         reason: decision.map_or_else(

@@ -14,7 +14,9 @@ use crate::config::{
     Config, Director, KernelSettings, OnDown, OnStop, Pool, PostgresProbe, Probe, Server, SslMode,
     Target, VirtualService,
 };
-use crate::model::destination::{Connections, DestinationKey, Forwarding, Weight};
+use crate::model::destination::{
+    Connections, DestinationKey, Forwarding, Thresholds, Tunnel, Weight,
+};
 use crate::model::op::{Errno, Op};
 use crate::model::postgres::{Facts, Role, SqlState, SystemIdentifier, Timeline};
 use crate::model::service::{Family, Scheduler, Service, ServiceKey};
@@ -50,22 +52,29 @@ pub(super) fn orders() -> Config {
         lost_after: Duration::from_millis(1500),
         admission: Duration::from_secs(2),
         rise: 3,
+        fall: 1,
         source: None,
     };
     let server = |number: u8| Server {
         name: format!("pg{number}").into(),
         address: pg(number).0,
         weight: Weight(100),
+        thresholds: Thresholds::default(),
+        delivery: None,
+        is_backup: false,
     };
     let service = |name: &str, key: ServiceKey, target| VirtualService {
         name: name.into(),
+        shares_name: false,
         key,
         service: Service::plain(Scheduler::new("wlc").unwrap(), Family::V4),
         forwarding: Forwarding::Masquerade,
+        tunnel: Tunnel::default(),
         pool: "orders".into(),
         target,
         on_down: OnDown::Cut,
         drain_timeout: Duration::from_secs(60),
+        quorum: None,
     };
     Config {
         director: Director {
@@ -79,6 +88,7 @@ pub(super) fn orders() -> Config {
         pools: vec![Pool {
             name: "orders".into(),
             probe: Probe::Postgres(Arc::new(probe)),
+            alpha: true,
             servers: [1, 2, 3].map(server).to_vec(),
         }],
         services: vec![

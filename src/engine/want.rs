@@ -63,11 +63,12 @@ fn members(membership: &Membership, service: &ServiceState, have: Option<&Entry>
     let members = membership.members(service);
     let decided = members.iter().zip(&service.decisions);
     let destinations = decided.filter_map(|(member, decision)| {
+        let to = service.key_of(member);
         let weight = match decision {
             Some(decision) => decision.weight?,
-            None => have?.destinations.get(&member.key())?.weight,
+            None => have?.destinations.get(&to)?.weight,
         };
-        Some((member.key(), Destination::plain(service.config.forwarding, weight)))
+        Some((to, service.config.destination(member.delivery, member.thresholds, weight)))
     });
     Entry { service: service.config.service.clone(), destinations: destinations.collect() }
 }

@@ -3,6 +3,8 @@
 //! Decides nothing about contents. Every read is bounded, and nothing that stands in the way of a file panics.
 
 pub mod addresses;
+pub mod foreign;
+pub mod modules;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -62,6 +64,7 @@ pub fn look(questions: &Questions) -> HostView {
             .iter()
             .filter_map(|path| Some((path.clone(), password::check(path).err()?.into())))
             .collect(),
+        modules: modules::present(&questions.modules),
     }
 }
 

@@ -8,6 +8,7 @@ mod exchange;
 #[cfg(test)]
 mod fake;
 mod kernel;
+mod saved;
 pub mod sysctl;
 pub mod thread;
 mod transport;

@@ -11,12 +11,21 @@ use crate::model::table::Table;
 
 /// One line for each change in its order, and their number; `table` is the kernel's before the first of them.
 pub fn text(config: &Config, table: &Table, ops: &[Op]) -> String {
-    let names = Names::of(config);
+    in_words(&Names::of(config), table, ops, String::new())
+}
+
+/// The same without a configuration, behind lines of changes (each begins with `+`, `-` or `~`) beside the table.
+pub fn unnamed(table: &Table, ops: &[Op], before: String) -> String {
+    in_words(&Names::default(), table, ops, before)
+}
+
+fn in_words(names: &Names<'_>, table: &Table, ops: &[Op], before: String) -> String {
     let mut table = table.clone();
-    let mut text = String::new();
-    let (mut adds, mut edits, mut deletes) = (0, 0, 0);
+    let counted = |sign| before.lines().filter(|line| line.starts_with(sign)).count();
+    let (mut adds, mut edits, mut deletes) = (counted('+'), counted('~'), counted('-'));
+    let mut text = before;
     for op in ops {
-        text.push_str(&line(&names, &table, op));
+        text.push_str(&line(names, &table, op));
         text.push('\n');
         match op {
             Op::AddService(..) | Op::AddDestination(..) => adds += 1,
@@ -25,14 +34,15 @@ pub fn text(config: &Config, table: &Table, ops: &[Op]) -> String {
         }
         apply(&mut table, op);
     }
-    match ops {
-        [] => text.push_str("nothing to change\n"),
+    match (adds, edits, deletes) {
+        (0, 0, 0) => text.push_str("nothing to change\n"),
         _ => text.push_str(&format!("{adds} to add, {edits} to change, {deletes} to delete\n")),
     }
     text
 }
 
 /// What the operator calls things.
+#[derive(Default)]
 struct Names<'a> {
     services: BTreeMap<ServiceKey, &'a str>,
     servers: BTreeMap<(ServiceKey, DestinationKey), &'a str>,
@@ -41,10 +51,14 @@ struct Names<'a> {
 impl<'a> Names<'a> {
     fn of(config: &'a Config) -> Self {
         let services = config.services.iter().map(|service| (service.key, &*service.name));
+        let pools = config.pools_by_name();
         let members = config.services.iter().flat_map(|service| {
-            let pool = config.pool(&service.pool);
+            let pool = pools.get(&*service.pool);
             let servers = pool.into_iter().flat_map(|pool| &pool.servers);
-            servers.map(|it| ((service.key, DestinationKey(it.address)), &*it.name))
+            servers.map(|it| {
+                let to = service.destination_key(it.address, it.delivery);
+                ((service.key, to), &*it.name)
+            })
         });
         Self { services: services.collect(), servers: members.collect() }
     }

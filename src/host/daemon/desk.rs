@@ -235,6 +235,17 @@ impl Clerk {
         }
     }
 
+    async fn owned(&self) -> Reply {
+        let (reply, answer) = oneshot::channel();
+        match self.ask(Ask::Snapshot(reply), answer, SOON).await {
+            Ok(Snapshot { controller, .. }) => {
+                let lines = controller.owned().into_iter().map(|key| format!("{key}\n"));
+                Reply { exit: 0, out: lines.collect(), err: String::new() }
+            }
+            Err(refused) => refused,
+        }
+    }
+
     async fn ask<T>(
         &self,
         ask: Ask,
@@ -287,6 +298,7 @@ impl Desk for Clerk {
             Request::Plan { files } => self.plan(files).await,
             Request::Pause { seconds } => self.pause(seconds).await,
             Request::Resume {} => self.resume().await,
+            Request::Owned {} => self.owned().await,
         }
     }
 }

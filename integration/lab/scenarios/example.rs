@@ -30,8 +30,8 @@ pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     /// Who may serve.
     pub(crate) target: String,
-    /// `masq`, `dr` or `tun`.
-    pub(crate) forwarding: String,
+    /// `ipip`, `gue` or `gre`, where it is forwarded by tunnel.
+    pub(crate) tunnel: String,
     /// The pool's servers: the number that their name ends with, and their address.
     pub(crate) servers: Vec<(u8, SocketAddr)>,
 }
@@ -60,13 +60,16 @@ impl Example {
 
     /// Runs what the comments say under "on the director" there and what they say under "on each server" everywhere.
     pub(crate) fn prepare(&self) -> Result<()> {
-        sh(Namespace::Director, &self.commands("director")?)?;
-        let servers = self.commands("each server")?;
+        let director = self.commands("director");
+        ensure!(!director.is_empty(), "the example has no commands under \"Once on the director\"");
+        sh(Namespace::Director, &director)?;
+        // There are methods that ask nothing of a server.
+        let servers = self.commands("each server");
         (1..=SERVERS).try_for_each(|number| sh(Namespace::Server(number), &servers))
     }
 
     /// The lines `#   $ COMMAND` between a comment that begins "Once on the WHOM" and the next of that kind.
-    fn commands(&self, whom: &str) -> Result<String> {
+    fn commands(&self, whom: &str) -> String {
         let (mut script, mut is_meant) = (String::new(), false);
         for line in self.text.lines().map_while(|line| line.strip_prefix('#')) {
             if let Some(rest) = line.strip_prefix(" Once on ") {
@@ -76,8 +79,7 @@ impl Example {
                 script.push_str(&format!("{command}\n"));
             }
         }
-        ensure!(!script.is_empty(), "the example says nothing to do once on {whom}");
-        Ok(script)
+        script
     }
 }
 
@@ -93,7 +95,7 @@ fn services(table: &Table) -> Result<Vec<Service>> {
                 protocol: word("protocol", "tcp"),
                 address: address(it).context(name.clone())?,
                 target: word("target", "any"),
-                forwarding: word("forwarding", "masq"),
+                tunnel: word("tunnel", "ipip"),
                 servers: servers(table, &pool).context(name.clone())?,
                 name,
             })

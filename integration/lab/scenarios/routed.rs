@@ -136,7 +136,7 @@ fn restore() -> Result<()> {
 }
 
 /// What examples make on a server: the kernel's own devices of a kind cannot be deleted, only silenced.
-const TUNNELS: [&str; 7] = ["tunl0", "ip6tnl0", "sit0", "gre0", "ip6gre0", "pgvs-fou", "pgvs-fou6"];
+const TUNNELS: [&str; 5] = ["tunl0", "ip6tnl0", "sit0", "gre0", "ip6gre0"];
 
 fn restore_server(server: Namespace) -> Result<()> {
     let mut lines = vec!["addr flush dev lo scope global".to_owned()];

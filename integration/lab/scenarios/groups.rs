@@ -3,6 +3,7 @@
 mod crash;
 mod drift;
 mod errors;
+mod forwarding;
 mod full_nat;
 mod ipvsadm;
 mod kernel_compared;
@@ -48,6 +49,7 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     full_nat::SCENARIOS,
     operator::SCENARIOS,
     prober::SCENARIOS,
+    forwarding::SCENARIOS,
     latency::SCENARIOS,
     roles::ROTATION,
     split::SCENARIOS,

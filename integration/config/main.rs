@@ -11,6 +11,7 @@
 
 mod command;
 mod files;
+mod kernel;
 mod quorum;
 mod rules;
 mod settings;

@@ -3,10 +3,12 @@
 //! Pure: the files are read elsewhere and come in as text.
 
 mod check;
+mod delivery;
 mod file;
 pub mod finding;
 pub mod include;
 pub mod outside;
+mod range;
 mod report;
 pub mod sources;
 mod syntax;
@@ -19,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::destination::{Forwarding, Weight};
+use crate::model::destination::{Forwarding, Thresholds, Tunnel, Weight};
 use crate::model::kernel::{SyncDaemon, Timeouts};
 use crate::model::service::{Service, ServiceKey};
 use crate::model::setting::{SourceNat, Sysctl, SysctlValue};
@@ -33,7 +35,7 @@ pub struct Config {
     pub kernel: KernelSettings,
     /// The pools, in the file's order; names are unique.
     pub pools: Vec<Pool>,
-    /// The virtual services, in the file's order; names and keys are unique.
+    /// The virtual services, in the file's order; keys are unique.
     pub services: Vec<VirtualService>,
 }
 
@@ -164,21 +166,38 @@ pub struct Server {
     pub address: SocketAddr,
     /// Its share of new connections where it may serve; 0 keeps it quiesced.
     pub weight: Weight,
+    /// Limits of its connections in each service.
+    pub thresholds: Thresholds,
+    /// How packets reach it, where that is not what its services say.
+    pub delivery: Option<Delivery>,
     /// Whether it serves only where no other server is left.
     pub is_backup: bool,
 }
 
-/// `[[service]]`: a virtual service and who may serve it.
+/// How packets reach a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The method.
+    pub forwarding: Forwarding,
+    /// Encapsulation; all zero unless the method is [`Forwarding::Tunnel`].
+    pub tunnel: Tunnel,
+}
+
+/// A virtual service and who may serve it: one for each address, or firewall mark, of a `[[service]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualService {
-    /// Unique among services.
+    /// Unique among `[[service]]` tables.
     pub name: Box<str>,
+    /// Whether others of the same `[[service]]` share its name.
+    pub shares_name: bool,
     /// What the kernel knows it by.
     pub key: ServiceKey,
     /// How the kernel schedules it.
     pub service: Service,
-    /// How packets reach its servers.
+    /// How packets reach its servers, unless a server says otherwise.
     pub forwarding: Forwarding,
+    /// Encapsulation; all zero unless forwarding is [`Forwarding::Tunnel`].
+    pub tunnel: Tunnel,
     /// The name of its pool, which exists.
     pub pool: Box<str>,
     /// Which servers of the pool may serve.
@@ -245,8 +264,13 @@ pub enum OnDown {
 }
 
 impl Config {
-    /// The pool of that name.
+    /// The pool of that name, by looking at one after the other.
     pub fn pool(&self, name: &str) -> Option<&Pool> {
         self.pools.iter().find(|pool| &*pool.name == name)
+    }
+
+    /// The pools by name: for whoever looks up many, since there may be ten thousand.
+    pub fn pools_by_name(&self) -> BTreeMap<&str, &Pool> {
+        self.pools.iter().map(|pool| (&*pool.name, pool)).collect()
     }
 }

@@ -15,6 +15,7 @@ mod membership;
 pub mod memory;
 pub mod plan;
 pub mod policy;
+mod quorum;
 mod reconcile;
 pub mod restore;
 pub mod settings;

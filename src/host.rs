@@ -3,6 +3,7 @@
 //! `daemon` holds it together: one loop that never waits for an effect, and an owner for each.
 
 pub mod clock;
+pub mod command;
 pub mod control;
 pub mod daemon;
 pub mod effects;

@@ -67,6 +67,7 @@ impl Bench {
                     | Action::Pace(..)
                     | Action::ProbeNow(_)
                     | Action::HangUp(_)
+                    | Action::Run(_)
                     | Action::Report(_)
                     | Action::Settled
                     | Action::Stopped => (),

@@ -290,6 +290,15 @@ impl World {
                 self.answer_settings(event);
             }
             Action::SaveState(memory) => self.begin_save(memory),
+            Action::Run(command) => {
+                self.note(format!(
+                    "runs: {} of {}, {} of {}",
+                    command.argv.join(" "),
+                    command.service,
+                    command.able,
+                    command.needed
+                ));
+            }
             Action::Report(transition) => {
                 if let Transition::Late(by) = transition {
                     self.watch_late(by);

@@ -94,12 +94,31 @@ pub enum Action {
     Set(Vec<Setting>),
     /// Write the state file.
     SaveState(Memory),
+    /// Run a command of the operator's, beside everything else; nothing waits for it.
+    Run(Command),
     /// Tell the operator: log it, keep it.
     Report(Transition),
     /// The kernel has acknowledged everything that is wanted.
     Settled,
     /// Everything for a stop has been done.
     Stopped,
+}
+
+/// A command of the operator's, and what it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// The service's name.
+    pub service: Box<str>,
+    /// What the kernel knows the service by.
+    pub key: ServiceKey,
+    /// The program and its arguments; no shell reads them.
+    pub argv: Arc<[Box<str>]>,
+    /// Whether the quorum was gained, or lost.
+    pub is_gained: bool,
+    /// So many servers may serve.
+    pub able: u32,
+    /// So many are needed.
+    pub needed: u32,
 }
 
 /// Something that changed, with its cause, before and after.
@@ -153,6 +172,19 @@ pub enum Transition {
         to: Option<Weight>,
         /// Why.
         reason: Reason,
+    },
+    /// A service has its quorum, or has lost it: told when it changes, and once after the start.
+    Quorum {
+        /// The service's name.
+        service: Box<str>,
+        /// Whether it has.
+        is_gained: bool,
+        /// So many servers may serve.
+        able: u32,
+        /// So many are needed.
+        needed: u32,
+        /// Who serves alone without a quorum.
+        sorry_server: Option<SocketAddr>,
     },
     /// Another program changed a service of ours.
     Drift {
@@ -261,6 +293,13 @@ impl fmt::Display for Transition {
                 weight(*from),
                 weight(*to)
             ),
+            Self::Quorum { service, is_gained: true, able, needed, .. } => {
+                write!(f, "service {service}: has its quorum: {able} may serve, {needed} needed")
+            }
+            Self::Quorum { service, able, needed, sorry_server, .. } => {
+                write!(f, "service {service}: quorum lost: {able} may serve, {needed} needed")?;
+                sorry_server.map_or(Ok(()), |it| write!(f, ", the sorry server {it} serves"))
+            }
             Self::Drift { service, destination, what } => {
                 write!(f, "another program changed {service}")?;
                 if let Some(destination) = destination {

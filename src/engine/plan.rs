@@ -80,6 +80,7 @@ pub fn ahead(controller: &Controller, kernel: Kernel, event: Event, now: Time) -
                 | Action::Pace(..)
                 | Action::ProbeNow(_)
                 | Action::HangUp(_)
+                | Action::Run(_)
                 | Action::Report(_)
                 | Action::Settled
                 | Action::Stopped => (),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::command::Commands;
 use super::netlink::thread::{Answer, Job};
 use super::probe::{Probe, ProbeSpec, Prober};
 use super::settings::Wish;
@@ -28,6 +29,8 @@ pub struct Effects {
     settings: SyncSender<Wish>,
     /// `None`: nothing is written down.
     state: Option<SyncSender<Memory>>,
+    /// `None`: no command is run.
+    commands: Option<Commands>,
     prober: Prober,
     probes: BTreeMap<ProbeId, Probe>,
     /// Results that were there at once.
@@ -39,7 +42,7 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// Effects on these threads; without `state` memories count as saved.
+    /// Effects on these threads; without `state` memories count as saved, and no command of the operator's is run.
     pub fn new(
         kernel: SyncSender<Job>,
         settings: SyncSender<Wish>,
@@ -49,6 +52,8 @@ impl Effects {
         Self {
             kernel,
             settings,
+            // Whoever writes nothing runs nothing.
+            commands: state.as_ref().map(|_| Commands::default()),
             state,
             prober,
             probes: BTreeMap::new(),
@@ -70,6 +75,10 @@ impl Effects {
             Action::ReadSettings(keys) => self.ask_settings(Wish::Read(keys)),
             Action::Set(settings) => self.ask_settings(Wish::Set(settings)),
             Action::SaveState(memory) => self.save(memory),
+            Action::Run(command) => match &self.commands {
+                Some(commands) => commands.run(command),
+                None => tracing::info!("{command} would be run"),
+            },
             Action::StartProbe { probe: id, address, settings } => {
                 let probe = self.prober.start(ProbeSpec { id, address, settings });
                 self.probes.insert(id, probe);

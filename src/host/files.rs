@@ -4,6 +4,7 @@
 
 pub mod addresses;
 pub mod foreign;
+pub mod modules;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -64,6 +65,7 @@ pub fn look(questions: &Questions) -> HostView {
             .iter()
             .filter_map(|path| Some((path.clone(), password::check(path).err()?.into())))
             .collect(),
+        modules: modules::present(&questions.modules),
     }
 }
 

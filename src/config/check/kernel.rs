@@ -61,8 +61,8 @@ impl Check<'_> {
         let manage = value::boolean(self.report, written(0, file.manage.as_ref()), true);
         let timeouts = Timeouts {
             tcp: self.tcp_timeout(&file.tcp_timeout),
-            tcp_fin: self.timeout(&file.tcp_fin_timeout).unwrap_or(0),
-            udp: self.timeout(&file.udp_timeout).unwrap_or(0),
+            tcp_fin: self.idle_timeout(&file.tcp_fin_timeout).unwrap_or(0),
+            udp: self.idle_timeout(&file.udp_timeout).unwrap_or(0),
         };
         let sysctls = self.sysctls(file);
         let sync_daemons = self.sync_daemons(main);
@@ -81,7 +81,7 @@ impl Check<'_> {
     }
 
     fn tcp_timeout(&mut self, field: &Field) -> u32 {
-        let Some(seconds) = self.timeout(field) else {
+        let Some(seconds) = self.idle_timeout(field) else {
             return KernelSettings::TCP_TIMEOUT;
         };
         if let Some(written) = written(0, field.as_ref()).filter(|_| seconds <= KEEPALIVE) {
@@ -98,7 +98,7 @@ impl Check<'_> {
     }
 
     /// A timeout of the kernel in whole seconds; none where nothing is written or accepted.
-    fn timeout(&mut self, field: &Field) -> Option<u32> {
+    fn idle_timeout(&mut self, field: &Field) -> Option<u32> {
         let written = written(0, field.as_ref())?;
         let range = Duration::from_secs(1)..=Duration::from_secs(TIMEOUT.into());
         let refused = self.report.errors();

@@ -6,14 +6,33 @@ use super::Check;
 use super::address;
 use super::value::{Written, written};
 use crate::config::file::{Field, Scalar};
-use crate::config::report::Draft;
+use crate::config::report::{Draft, Place};
 use crate::model::destination::Forwarding;
 use crate::model::service::{Family, ServiceKey};
 use crate::model::setting::SourceNat;
 
 impl Check<'_> {
-    /// What a service's servers see, if not their clients; a default holds only where it can.
-    pub(super) fn source_nat(
+    /// What the servers see of each of a service's addresses, if not their clients.
+    pub(super) fn source_nats(
+        &mut self,
+        number: usize,
+        own: &Field,
+        forwarding: Forwarding,
+        keys: &[(ServiceKey, Place)],
+    ) -> Vec<Option<SourceNat>> {
+        let before = self.report.refusals();
+        let mut nats = vec![None; keys.len()];
+        for (nat, &(key, _)) in nats.iter_mut().zip(keys) {
+            // What does not fit one address is said once.
+            if self.report.refusals() == before {
+                *nat = self.source_nat(number, own, forwarding, key);
+            }
+        }
+        nats
+    }
+
+    /// A default holds only where it can.
+    fn source_nat(
         &mut self,
         number: usize,
         own: &Field,

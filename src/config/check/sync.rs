@@ -7,9 +7,7 @@ use super::Check;
 use super::value::{self, Choice, Written, written};
 use crate::config::file::{self, Entry, Field, File};
 use crate::config::report::{Draft, Place};
-use crate::config::{Pool, VirtualService};
 use crate::model::kernel::{SyncDaemon, SyncRole};
-use crate::model::service::Family;
 
 const ROLES: Choice<SyncRole> = Choice {
     what: "role",
@@ -112,22 +110,16 @@ impl Check<'_> {
     }
 
     /// The kernel refuses each while it has the other (`EINVAL`).
-    pub(super) fn sync_beside_mixed(&mut self, pools: &[Pool], services: &[VirtualService]) {
-        let Some(place) = self.sync_daemon_at else { return };
-        let is_mixed = |service: &&VirtualService| {
-            let pool = pools.iter().find(|pool| pool.name == service.pool);
-            let mut servers = pool.into_iter().flat_map(|pool| &pool.servers);
-            servers.any(|server| Family::of(server.address.ip()) != service.key.family())
+    pub(super) fn sync_beside_mixed(&mut self) {
+        let (Some(place), Some((service, server))) = (self.sync_daemon_at, self.mixed) else {
+            return;
         };
-        let Some(mixed) = services.iter().find(is_mixed) else { return };
         let draft = Draft::new(
             "no sync daemon can run beside a tunnel to servers of the other address family",
         )
-        .at(place, "a sync daemon");
-        let draft = match self.services.get(&mixed.name) {
-            Some(at) => draft.at(*at, "a service whose servers are of the other family"),
-            None => draft,
-        };
+        .at(place, "a sync daemon")
+        .at(service, "a service")
+        .at(server, "its server of the other family");
         self.report.error(draft.help("the kernel refuses the two together: give up one of them"));
     }
 }

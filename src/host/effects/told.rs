@@ -68,10 +68,12 @@ fn level(transition: &Transition) -> Level {
         | Transition::SettingsFailed(_) => Level::ERROR,
         Transition::SettingSet(change) if !change.is_drift && !is_shared(change) => Level::INFO,
         Transition::Condition { to, .. } if !to.is_bad() => Level::INFO,
-        Transition::Misconfigured { what: None, .. } => Level::INFO,
+        Transition::Misconfigured { what: None, .. }
+        | Transition::Quorum { is_gained: true, .. } => Level::INFO,
         Transition::Condition { .. }
         | Transition::Misconfigured { .. }
         | Transition::Writer { .. }
+        | Transition::Quorum { .. }
         | Transition::Drift { .. }
         | Transition::DriftSlowed(_)
         | Transition::OpRefused(..)
@@ -103,6 +105,7 @@ pub const fn kind(transition: &Transition) -> &'static str {
         Transition::Misconfigured { .. } => "misconfigured",
         Transition::Writer { .. } => "writer",
         Transition::Weight { .. } => "weight",
+        Transition::Quorum { .. } => "quorum",
         Transition::Drift { .. } => "drift",
         Transition::DriftSlowed(_) => "drift-slowed",
         Transition::Draining { .. } => "draining",

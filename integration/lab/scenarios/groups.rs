@@ -9,6 +9,7 @@ mod kernel_traps;
 mod latency;
 mod operator;
 mod prober;
+mod quorum;
 mod reload;
 mod roles;
 mod scale;
@@ -43,6 +44,7 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     operator::SCENARIOS,
     prober::SCENARIOS,
     latency::SCENARIOS,
+    quorum::SCENARIOS,
     roles::ROTATION,
     split::SCENARIOS,
     smoke::SCENARIOS,

@@ -12,6 +12,7 @@ mod kernel_traps;
 mod latency;
 mod operator;
 mod prober;
+mod quorum;
 mod reload;
 mod roles;
 mod scale;
@@ -51,6 +52,7 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     prober::SCENARIOS,
     forwarding::SCENARIOS,
     latency::SCENARIOS,
+    quorum::SCENARIOS,
     roles::ROTATION,
     split::SCENARIOS,
     smoke::SCENARIOS,

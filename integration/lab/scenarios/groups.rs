@@ -1,5 +1,6 @@
 //! The scenarios in the order in which they run.
 
+mod connections;
 mod crash;
 mod drift;
 mod errors;
@@ -7,13 +8,16 @@ mod ipvsadm;
 mod kernel_tables;
 mod kernel_traps;
 mod latency;
+mod lines;
 mod operator;
 mod prober;
 mod reload;
+mod restore;
 mod roles;
 mod scale;
 mod smoke;
 mod split;
+mod tables;
 
 use anyhow::Result;
 
@@ -34,6 +38,10 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     kernel_traps::SCENARIOS,
     kernel_tables::SCENARIOS,
     ipvsadm::SCENARIOS,
+    tables::SCENARIOS,
+    lines::SCENARIOS,
+    connections::SCENARIOS,
+    restore::SCENARIOS,
     errors::SCENARIOS,
     scale::SCENARIOS,
     roles::SCENARIOS,

@@ -4,6 +4,7 @@
 
 pub mod check;
 mod client;
+mod import;
 pub mod ipvsadm;
 mod list;
 mod output;
@@ -68,6 +69,8 @@ enum Command {
     Restore(restore::Arguments),
     /// List the kernel's services as ipvsadm does, with 64-bit counters
     List(list::Arguments),
+    /// Make a config from a file of keepalived, HAProxy or ipvsadm; exits 1 if something was not carried over
+    Import(import::Arguments),
     /// Speak ipvsadm's own command line; needs no daemon
     #[command(disable_help_flag = true)]
     Ipvsadm {
@@ -129,6 +132,7 @@ fn carry_out(cli: Cli) -> u8 {
         Command::Restore(arguments) => restore::run(&arguments, socket),
         Command::List(arguments) => list::run(arguments),
         Command::Resume(config) => ask(&Request::Resume {}, &config, socket),
+        Command::Import(arguments) => import::run(&arguments),
         // Taken before anything was parsed, unless options of ours stand in front of it.
         Command::Ipvsadm { .. } => output::error("write `pgvs ipvsadm` without options before it"),
     }

@@ -10,6 +10,7 @@ pub mod config;
 
 pub mod ipvsadm;
 
+pub mod import;
 pub mod saved;
 
 pub mod engine;

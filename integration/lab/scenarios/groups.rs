@@ -4,7 +4,9 @@ mod connections;
 mod crash;
 mod drift;
 mod errors;
+mod full_nat;
 mod ipvsadm;
+mod kernel_compared;
 mod kernel_tables;
 mod kernel_traps;
 mod latency;
@@ -15,6 +17,7 @@ mod reload;
 mod restore;
 mod roles;
 mod scale;
+mod settings;
 mod smoke;
 mod split;
 mod tables;
@@ -37,17 +40,20 @@ pub(crate) struct Scenario {
 pub(crate) const ALL: &[&[Scenario]] = &[
     kernel_traps::SCENARIOS,
     kernel_tables::SCENARIOS,
+    kernel_compared::SCENARIOS,
     ipvsadm::SCENARIOS,
     tables::SCENARIOS,
     lines::SCENARIOS,
     connections::SCENARIOS,
     restore::SCENARIOS,
     errors::SCENARIOS,
+    settings::SCENARIOS,
     scale::SCENARIOS,
     roles::SCENARIOS,
     reload::SCENARIOS,
     crash::SCENARIOS,
     drift::SCENARIOS,
+    full_nat::SCENARIOS,
     operator::SCENARIOS,
     prober::SCENARIOS,
     latency::SCENARIOS,

@@ -1,5 +1,6 @@
 //! The scenarios in the order in which they run.
 
+mod connections;
 mod crash;
 mod drift;
 mod errors;
@@ -10,15 +11,18 @@ mod kernel_compared;
 mod kernel_tables;
 mod kernel_traps;
 mod latency;
+mod lines;
 mod operator;
 mod prober;
 mod quorum;
 mod reload;
+mod restore;
 mod roles;
 mod scale;
 mod settings;
 mod smoke;
 mod split;
+mod tables;
 
 use anyhow::Result;
 
@@ -40,6 +44,10 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     kernel_tables::SCENARIOS,
     kernel_compared::SCENARIOS,
     ipvsadm::SCENARIOS,
+    tables::SCENARIOS,
+    lines::SCENARIOS,
+    connections::SCENARIOS,
+    restore::SCENARIOS,
     errors::SCENARIOS,
     settings::SCENARIOS,
     scale::SCENARIOS,

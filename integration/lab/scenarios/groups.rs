@@ -3,6 +3,7 @@
 mod crash;
 mod drift;
 mod errors;
+mod full_nat;
 mod ipvsadm;
 mod kernel_tables;
 mod kernel_traps;
@@ -12,6 +13,7 @@ mod prober;
 mod reload;
 mod roles;
 mod scale;
+mod settings;
 mod smoke;
 mod split;
 
@@ -35,11 +37,13 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     kernel_tables::SCENARIOS,
     ipvsadm::SCENARIOS,
     errors::SCENARIOS,
+    settings::SCENARIOS,
     scale::SCENARIOS,
     roles::SCENARIOS,
     reload::SCENARIOS,
     crash::SCENARIOS,
     drift::SCENARIOS,
+    full_nat::SCENARIOS,
     operator::SCENARIOS,
     prober::SCENARIOS,
     latency::SCENARIOS,

@@ -14,7 +14,7 @@ use super::ledger::{Kind, Statement};
 use super::place::Hosts;
 use super::plan::{Key, Plan, Service, Value};
 use super::reasons::Reasons;
-use super::{Around, Reading};
+use super::{Around, Reading, write};
 use crate::import::ledger::Report;
 use crate::model::service::Family;
 use backend::Backend;
@@ -39,6 +39,10 @@ pub(super) fn read(name: &str, text: &str, around: Around<'_>) -> Reading {
     }
     import.backends_without_a_front();
     import.long_timeouts(name);
+    if !import.plan.services.is_empty() {
+        let why = "servers see this director's address, as they saw HAProxy's; false where it is their gateway";
+        import.plan.defaults.push(Key::truth("source_nat").because(why));
+    }
     let Import { plan, mut report, .. } = import;
     for section in &sections {
         explain(section, &mut report);
@@ -173,6 +177,12 @@ impl<'a> Import<'a> {
                     "no frontend leads here without a condition: write the [[service]] of its pool";
                 self.report.note(proxy.head, proxy.name(), why);
             }
+            // What the section says of its services has no other place.
+            let pool = backend.pool(Family::V4).or_else(|| backend.pool(Family::V6));
+            if let Some(pool) = pool.and_then(|number| self.plan.pools.get_mut(number)) {
+                pool.said.push(format!("A [[service]] in front of {} would have:", proxy.name()));
+                pool.said.extend(backend.keys.iter().map(write::line));
+            }
         }
     }
 
@@ -216,6 +226,9 @@ fn explain(section: &Statement, report: &mut Report) {
             Kind::Lost => report.lost(section, why),
         }
         return;
+    }
+    if kind == "defaults" {
+        report.words(Kind::Lost, section, 1..section.len(), "no section names these defaults");
     }
     for line in &section.block {
         match line.word(0) {

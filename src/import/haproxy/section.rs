@@ -94,6 +94,7 @@ pub(super) fn proxies(sections: &[Statement]) -> Vec<Proxy<'_>> {
                         };
                         let found = earlier.iter().rev().find(is_it)?;
                         section.take_words(at..at + 2);
+                        found.take_words(1..2);
                         Some(found)
                     });
                 proxies.push(Proxy { head: section, defaults: named.or(latest) });
@@ -139,7 +140,7 @@ impl<'a> Proxy<'a> {
     /// Takes its head, that of its defaults, and the lines that say what is so anyway.
     pub(super) fn take_head(self) {
         self.head.take_words(0..2);
-        self.defaults.into_iter().for_each(Statement::take_all);
+        self.defaults.into_iter().for_each(|it| it.take_words(0..1));
         for line in self.lines().filter(|line| line.word(0) == "mode" && line.word(1) == "tcp") {
             line.take_words(0..2);
         }

@@ -2,6 +2,8 @@
 //!
 //! Options that have their like here are taken; the others stay unread, each with its value.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::ops::Range;
 
 use super::super::ledger::{Kind, Place, Report, Statement};
@@ -116,7 +118,20 @@ pub(super) fn members(
     report: &mut Report,
 ) -> Vec<Server> {
     let weighs = lines.iter().any(|line| line.given("weight").is_some());
-    lines.iter().filter_map(|line| member(line, weighs, service, hosts, report)).collect()
+    let mut known: BTreeSet<SocketAddr> = BTreeSet::new();
+    let mut servers = Vec::new();
+    for line in lines {
+        let Some(server) = member(line, weighs, service, hosts, report) else {
+            continue;
+        };
+        if known.insert(server.address) {
+            servers.push(server);
+        } else {
+            let what = format!("{} {}", line.name(), server.address);
+            report.note(line.line, &what, "this server stands in its section already");
+        }
+    }
+    servers
 }
 
 fn member(

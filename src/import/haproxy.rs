@@ -78,8 +78,14 @@ impl<'a> Import<'a> {
         let binds = bind::binds(proxy, &mut self.report);
         let port = binds.iter().find_map(bind::Bind::port);
         let backend = self.backend(behind, port, proxy.name());
-        for family in [Family::V4, Family::V6] {
-            self.service(proxy, &binds, &backend, family);
+        for (family, name) in [(Family::V4, "IPv4"), (Family::V6, "IPv6")] {
+            let is_served = self.service(proxy, &binds, &backend, family);
+            if backend.pool(family).is_some() && !is_served {
+                let why = format!(
+                    "no address of {name} is in front of its servers of {name}: they get a pool, and no service"
+                );
+                self.report.note(proxy.head, proxy.name(), why);
+            }
         }
         bind::without_servers(&binds, &backend, &mut self.report);
     }
@@ -123,15 +129,16 @@ impl<'a> Import<'a> {
         backend
     }
 
+    /// Whether there is one in a family.
     fn service(
         &mut self,
         proxy: Proxy<'a>,
         binds: &[bind::Bind<'a>],
         backend: &Backend,
         family: Family,
-    ) {
+    ) -> bool {
         let Some(pool) = backend.pool(family) else {
-            return;
+            return false;
         };
         let (mut addresses, mut why, mut places) =
             (Vec::new(), String::new(), vec![proxy.head.place]);
@@ -148,7 +155,7 @@ impl<'a> Import<'a> {
         addresses.dedup();
         places.dedup();
         let address = match &*addresses {
-            [] => return,
+            [] => return false,
             [one] => Value::Text(one.clone()),
             _ => Value::Words(addresses),
         };
@@ -157,6 +164,7 @@ impl<'a> Import<'a> {
         let is_second = family == Family::V6 && backend.pool(Family::V4).is_some();
         let name = format!("{}{}", proxy.name(), if is_second { "-v6" } else { "" });
         self.plan.services.push(Service { name, pool, keys, places, said: Vec::new() });
+        true
     }
 
     /// Backends that only conditions lead to become pools all the same.

@@ -1,5 +1,6 @@
 //! The scenarios in the order in which they run.
 
+mod attributes;
 mod crash;
 mod drift;
 mod errors;
@@ -38,6 +39,7 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     scale::SCENARIOS,
     roles::SCENARIOS,
     reload::SCENARIOS,
+    attributes::SCENARIOS,
     crash::SCENARIOS,
     drift::SCENARIOS,
     operator::SCENARIOS,

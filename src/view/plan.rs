@@ -1,9 +1,11 @@
-//! `pgvs plan`: the changes of the kernel's table as a diff.
+//! `pgvs plan`: the changes of the kernel's table, and of what is set beside it, as a diff.
 
 use std::collections::BTreeMap;
 
 use super::attributes::{self, scheduling};
 use crate::config::Config;
+use crate::engine::plan::Ahead;
+use crate::engine::settings;
 use crate::engine::table::{apply, destination_of};
 use crate::model::destination::DestinationKey;
 use crate::model::op::Op;
@@ -11,8 +13,10 @@ use crate::model::service::ServiceKey;
 use crate::model::table::Table;
 
 /// One line for each change in its order, and their number; `table` is the kernel's before the first of them.
-pub fn text(config: &Config, table: &Table, ops: &[Op]) -> String {
-    in_words(&Names::of(config), table, ops, String::new())
+pub fn text(config: &Config, table: &Table, ahead: &Ahead) -> String {
+    let settings = ahead.settings.iter();
+    let before = settings.map(|(from, to)| settings::planned(from.as_ref(), to) + "\n");
+    in_words(&Names::of(config), table, &ahead.ops, before.collect())
 }
 
 /// The same without a configuration, behind lines of changes (each begins with `+`, `-` or `~`) beside the table.

@@ -81,11 +81,11 @@ fn changes_are_shown_by_name_with_what_was_before() {
 + service TCP 10.9.0.101:5432: wlc
 2 to add, 3 to change, 2 to delete
 ";
-    assert_eq!(text(&config, &table, &ops), expected);
+    assert_eq!(text(&config, &table, &Ahead { ops: ops.into(), settings: Vec::new() }), expected);
 }
 
 #[test]
 fn nothing_to_change_is_said() {
     let config = check_text("pgvs.toml", CONFIG).unwrap().config;
-    assert_eq!(text(&config, &Table::default(), &[]), "nothing to change\n");
+    assert_eq!(text(&config, &Table::default(), &Ahead::default()), "nothing to change\n");
 }

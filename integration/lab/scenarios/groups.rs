@@ -1,6 +1,7 @@
 //! The scenarios in the order in which they run.
 
 mod connections;
+mod attributes;
 mod crash;
 mod drift;
 mod errors;
@@ -53,6 +54,7 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     scale::SCENARIOS,
     roles::SCENARIOS,
     reload::SCENARIOS,
+    attributes::SCENARIOS,
     crash::SCENARIOS,
     drift::SCENARIOS,
     full_nat::SCENARIOS,

@@ -18,6 +18,7 @@ pub mod policy;
 mod quorum;
 mod reconcile;
 pub mod restore;
+pub mod settings;
 pub mod status;
 #[cfg(test)]
 mod story;

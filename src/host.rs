@@ -14,6 +14,7 @@ pub mod names;
 pub mod netlink;
 pub mod notify;
 pub mod probe;
+pub mod settings;
 pub mod shadow;
 pub mod signals;
 pub mod state;

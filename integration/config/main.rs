@@ -9,6 +9,7 @@
     reason = "test code"
 )]
 
+mod attributes;
 mod command;
 mod files;
 mod quorum;

@@ -46,7 +46,7 @@ fn words_of_keepalived_and_haproxy_know_where_they_went() {
         "lb_algo",
         "lb_kind",
         "delay_loop",
-        "persistence_timeout",
+        "persistence_granularity",
         "vrrp_instance",
         "backend",
         "frontend",
@@ -92,20 +92,7 @@ fn keys_of_the_design_that_are_not_built_are_refused_as_such() {
         ("", &["vrrp", "discovery", "sync", "bgp"]),
         ("[[pool]]", &["tcp", "http", "exec", "authority", "system_identifier", "two_primaries"]),
         ("[[pool]]\n[pool.postgres]", &["metrics", "sslrootcert"]),
-        ("[[pool]]\n[[pool.server]]", &["upper_threshold", "tunnel"]),
-        (
-            "[[service]]",
-            &[
-                "fwmark",
-                "max_lag",
-                "max_lag_bytes",
-                "on_lag",
-                "read_only_primary",
-                "persistence",
-                "scheduler_flags",
-                "fallback",
-            ],
-        ),
+        ("[[service]]", &["max_lag", "max_lag_bytes", "on_lag", "read_only_primary", "fallback"]),
     ] {
         for key in keys {
             let text = format!("{table}\n{key} = 1\n");
@@ -179,8 +166,8 @@ fn windows_line_ends_and_a_byte_order_mark_change_nothing() {
     let text = format!("\u{feff}{}", super::GOOD.replace('\n', "\r\n"));
     assert_eq!(super::accepted(&text), super::accepted(super::GOOD));
     refuses(
-        &super::good_with("\"wrr\"", "\"x\"").replace('\n', "\r\n"),
-        "\"x\"",
+        &super::good_with("\"wrr\"", "\"wrrr\"").replace('\n', "\r\n"),
+        "\"wrrr\"",
         "unknown scheduler",
         "",
     );

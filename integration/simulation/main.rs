@@ -24,6 +24,7 @@ mod kernel;
 mod oracle;
 mod order;
 mod prober;
+mod settings;
 mod setup;
 mod watch;
 mod world;

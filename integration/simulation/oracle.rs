@@ -1,14 +1,14 @@
 //! What the kernel must look like when nothing breaks any more, told from the truth and not from the engine.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use pgvs::config::{Config, OnDown, Pool, Probe, Target, VirtualService};
-use pgvs::model::destination::Weight;
+use pgvs::model::destination::{Destination, DestinationKey, Thresholds, Weight};
 use pgvs::model::postgres::Role;
 
 use crate::cluster::{Obstacle, Server, Stage, identity_of};
 use crate::faults::Relief;
+use crate::setup;
 use crate::world::{At, MS, SECOND, What, World};
 
 /// By then everything that waits for something has had its time: refusals 30 s, sessions 12 s, the freeze 10 s.
@@ -117,6 +117,9 @@ impl World {
         if !daemon.is_settled {
             return Some("it does not say that it has settled".into());
         }
+        if let Some(unset) = self.kernel.settings.unset(&self.config) {
+            return Some(format!("{unset:?} is not as it should be"));
+        }
         for service in &self.config.services {
             let pool = self.config.pool(&service.pool).unwrap();
             if let Some(wrong) = self.wrong(&self.config, service, pool) {
@@ -151,12 +154,8 @@ impl World {
         if have.service != service.service {
             return Some(format!("it is {:?}", have.service));
         }
-        let weights: BTreeMap<_, _> =
-            have.destinations.iter().map(|(to, it)| (to.0, it.destination.weight)).collect();
-        let forwarding = have.destinations.values().map(|it| it.destination.forwarding);
-        if forwarding.into_iter().any(|it| it != service.forwarding) {
-            return Some("another forwarding method".into());
-        }
+        let have: BTreeMap<_, _> =
+            have.destinations.iter().map(|(&to, it)| (to, it.destination)).collect();
         // Among primaries on one timeline any may be the writer, but only one.
         let writers = self.writers(pool);
         let mut answers: Vec<_> =
@@ -164,7 +163,7 @@ impl World {
         if writers.is_empty() {
             answers = self.expected(service, pool, None);
         }
-        (!answers.contains(&weights)).then(|| format!("has {weights:?}, not {answers:?}"))
+        (!answers.contains(&have)).then(|| format!("has {have:?}, not {answers:?}"))
     }
 
     /// Whether a service says who the writer was.
@@ -199,7 +198,7 @@ impl World {
         service: &VirtualService,
         pool: &Pool,
         writer: Option<usize>,
-    ) -> Vec<BTreeMap<SocketAddr, Weight>> {
+    ) -> Vec<BTreeMap<DestinationKey, Destination>> {
         let stands: Vec<Stand> = (0..pool.servers.len())
             .map(|place| self.stand(service, pool, place, writer == Some(place)))
             .collect();
@@ -221,8 +220,18 @@ impl World {
                 }
                 Stand::Able(_) | Stand::Quiesced => Some(Weight::QUIESCED),
             };
-            let members = places().filter_map(|it| Some((pool.servers[it].address, weight(it)?)));
-            members.chain(sorry.map(|it| (it, Weight(u32::from(yields))))).collect()
+            let members = places().filter_map(|it| {
+                let server = &pool.servers[it];
+                let (own, limits) = (server.delivery, server.thresholds);
+                let to = setup::key_in(service, server);
+                Some((to, service.destination(own, limits, weight(it)?)))
+            });
+            let sorry = sorry.map(|it| {
+                let weight = Weight(u32::from(yields));
+                let to = service.destination_key(it, None);
+                (to, service.destination(None, Thresholds::default(), weight))
+            });
+            members.chain(sorry).collect()
         };
         let Some(quorum) = &service.quorum else { return vec![with_quorum(true)] };
         let able = u32::try_from(able).unwrap();

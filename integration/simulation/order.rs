@@ -5,6 +5,7 @@ use pgvs::model::destination::DestinationKey;
 use pgvs::model::postgres::Role;
 use pgvs::model::service::ServiceKey;
 
+use crate::setup;
 use crate::world::{SECOND, World};
 
 /// So long after another config came into force a count may begin anew.
@@ -13,7 +14,9 @@ const SETTLED: u64 = 5 * SECOND;
 impl World {
     /// The sorry server of a service as the daemon has it.
     pub(crate) fn sorry_server(&self, key: ServiceKey) -> Option<DestinationKey> {
-        self.in_force(key)?.quorum.as_ref()?.sorry_server.map(DestinationKey)
+        let service = self.in_force(key)?;
+        let address = service.quorum.as_ref()?.sorry_server?;
+        Some(service.destination_key(address, None))
     }
 
     fn members_of(&self, key: ServiceKey) -> Option<&Pool> {

@@ -62,6 +62,7 @@ impl Controller {
         };
         let mut actions = Vec::new();
         controller.membership.reload(&config, now, &mut actions);
+        controller.reconciler.want_settings(&config, None, now);
         controller.pending = actions;
         controller
     }
@@ -110,6 +111,10 @@ impl Controller {
                 self.reconciler.applied(&mut self.membership, results, now, actions);
             }
             Event::KernelFailed(why) => self.reconciler.failed(why, now, actions),
+            Event::SettingsRead(result) => self.reconciler.settings_read(result, now, actions),
+            Event::SettingsApplied(results) => {
+                self.reconciler.settings.applied(results, now, actions);
+            }
             Event::StateSaved(result) => self.reconciler.saved(result, now, actions),
             Event::Reload(config) => self.reload(&config, now, actions),
             Event::Pause(until) => {
@@ -120,6 +125,8 @@ impl Controller {
             Event::Resume => self.resume(actions),
             Event::Stop => {
                 self.stopping = Some(self.config.director.on_stop);
+                let config = Arc::clone(&self.config);
+                self.reconciler.want_settings(&config, self.stopping, now);
                 self.reconciler.look_at_everything(&self.membership);
             }
         }
@@ -130,6 +137,7 @@ impl Controller {
         self.membership.reload(config, now, actions);
         self.wait_until = now.after(ADOPT_TIMEOUT);
         self.freeze.set_timeout(config.director.freeze_timeout);
+        self.reconciler.want_settings(config, self.stopping, now);
         self.reconciler.adopt_new(&mut self.membership, false);
         self.decide_all(actions);
         self.reconciler.forget_drains(&self.membership);

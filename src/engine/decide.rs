@@ -128,7 +128,7 @@ fn decide(
             continue;
         };
         let was_never_there = || {
-            let to = (service.config.key, member.key());
+            let to = (service.config.key, service.key_of(member));
             moment.actual.is_some_and(|table| table.destination(to.0, to.1).is_none())
         };
         // One that was to be made and is not any more has not changed for anybody.
@@ -151,7 +151,7 @@ fn report(
 ) {
     if old.weight != new.weight {
         actions.push(Action::Report(Transition::Weight {
-            service: service.config.name.clone(),
+            service: service.config.label().into(),
             server: ServerId { pool: pool.name.clone(), name: member.name.clone() },
             from: old.weight,
             to: new.weight,

@@ -9,12 +9,14 @@ use super::evidence::{Observation, Pace, ProbeId};
 use super::health::Condition;
 use super::memory::Memory;
 use super::policy::Reason;
+use super::settings::{self, SettingChange};
 use crate::config::{Config, PostgresProbe};
 use crate::model::destination::{DestinationKey, Weight};
 use crate::model::op::{Errno, Op};
 use crate::model::postgres::Timeline;
 use crate::model::server::ServerId;
 use crate::model::service::ServiceKey;
+use crate::model::setting::{Found, Setting, SettingKey};
 use crate::model::table::{Counters, Table};
 use crate::time::Time;
 use crate::wire::proc::ProcTable;
@@ -41,6 +43,10 @@ pub enum Event {
     Applied(Vec<(Op, Result<(), Errno>)>),
     /// A read or a transaction ended without a result, in words for the operator.
     KernelFailed(Box<str>),
+    /// The settings were read, or in words why nothing of them could be.
+    SettingsRead(Result<Found, Box<str>>),
+    /// Settings were set, one by one, or in words why one could not be.
+    SettingsApplied(Vec<(Setting, Result<(), Box<str>>)>),
     /// The state file was written, or why not.
     StateSaved(Result<(), Box<str>>),
     /// The operator wants another configuration.
@@ -82,6 +88,10 @@ pub enum Action {
     Check,
     /// Carry out one transaction.
     Apply(Vec<Op>),
+    /// Read these settings.
+    ReadSettings(Vec<SettingKey>),
+    /// Set these, each by itself.
+    Set(Vec<Setting>),
     /// Write the state file.
     SaveState(Memory),
     /// Run a command of the operator's, beside everything else; nothing waits for it.
@@ -209,6 +219,12 @@ pub enum Transition {
     OpRefused(Op, Errno),
     /// A read or a transaction of the kernel failed.
     KernelFailed(Box<str>),
+    /// A setting beside the table was changed.
+    SettingSet(Box<SettingChange>),
+    /// A setting that we may not change should have another value than this.
+    SettingAdvised(Setting),
+    /// A setting could not be read or set.
+    SettingsFailed(Box<str>),
     /// The state file could not be written.
     StateNotSaved(Box<str>),
     /// All servers that were answering fell silent at once: soft evidence is ignored.
@@ -306,7 +322,11 @@ impl fmt::Display for Transition {
                 write!(f, "{destination} of {service} is deleted with {active} sessions: its time is up")
             }
             Self::OpRefused(op, errno) => write!(f, "the kernel refused to {op} (errno {})", errno.0),
-            Self::KernelFailed(what) | Self::StateNotSaved(what) => f.write_str(what),
+            Self::KernelFailed(what) | Self::StateNotSaved(what) | Self::SettingsFailed(what) => {
+                f.write_str(what)
+            }
+            Self::SettingSet(change) => change.fmt(f),
+            Self::SettingAdvised(found) => f.write_str(&settings::advice(found)),
             Self::Frozen => f.write_str(
                 "all servers that were answering fell silent at once: suspecting this director's own network, soft evidence is ignored",
             ),

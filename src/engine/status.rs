@@ -128,11 +128,7 @@ impl Controller {
                 .map(|(place, member)| self.server_status(pool, place, member, now))
         });
         let alarms = self.alarms();
-        let actual = self.reconciler.actual.as_ref();
-        let foreign = actual.into_iter().flat_map(|table| table.services.keys()).filter(|key| {
-            !self.membership.services.contains_key(key)
-                && !self.reconciler.memory.owned.contains(key)
-        });
+        let foreign = self.reconciler.foreign(&self.membership);
         let pause = self.reconciler.memory.paused;
         Status {
             healthy: alarms.is_empty()
@@ -141,7 +137,7 @@ impl Controller {
             paused: pause.is_some(),
             paused_for: pause.and_then(|p| p.until).map(|until| until.since(now).as_secs()),
             alarms,
-            foreign: foreign.map(ToString::to_string).collect(),
+            foreign: foreign.into_iter().flatten().map(ToString::to_string).collect(),
             servers: servers.collect(),
             services,
         }
@@ -157,7 +153,7 @@ impl Controller {
             .iter()
             .zip(&service.decisions)
             .map(|(member, decision)| {
-                let weight = weight_of(member.key());
+                let weight = weight_of(service.key_of(member));
                 destination(service, member, *decision, weight, counters)
             })
             .collect();
@@ -236,6 +232,7 @@ impl Controller {
         if let Some(why) = &self.reconciler.save_failure {
             alarms.push(why.to_string());
         }
+        alarms.extend(self.reconciler.settings.alarms());
         if self.freeze.is_on() {
             alarms.push("all servers fell silent at once: soft evidence is ignored".to_owned());
         }
@@ -315,11 +312,11 @@ fn destination(
     weight: Option<u32>,
     counters: &Counters,
 ) -> DestinationStatus {
-    let (active, inactive) = connections(counters, service, member.key());
+    let (active, inactive) = connections(counters, service, service.key_of(member));
     DestinationStatus {
         part: if member.is_backup { Part::Backup } else { Part::Member },
         server: Some(member.name.to_string()),
-        address: member.address.to_string(),
+        address: service.key_of(member).to_string(),
         weight,
         wanted: decision.and_then(|decision| decision.weight).map(|weight| weight.0),
         reason: decision.map_or_else(

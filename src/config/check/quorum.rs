@@ -3,23 +3,24 @@
 use std::net::SocketAddr;
 
 use super::Check;
-use super::address;
+use super::address::{self, ZeroPort};
 use super::value::{self, Written, written};
 use crate::config::file;
 use crate::config::report::{Draft, Place};
 use crate::config::{Quorum, Target};
 use crate::model::destination::Forwarding;
+use crate::model::service::{Family, ServiceKey};
 
 /// At most so many servers are ever asked for.
 const MOST: u32 = 10_000;
 
 /// What the rules need of the service itself.
 #[derive(Clone, Copy)]
-pub(super) struct ServiceAt {
+pub(super) struct ServiceAt<'a> {
     /// The number of its file.
     pub(super) number: usize,
-    pub(super) address: SocketAddr,
-    pub(super) address_at: Place,
+    /// Its addresses or marks.
+    pub(super) keys: &'a [(ServiceKey, Place)],
     pub(super) forwarding: Forwarding,
 }
 
@@ -27,7 +28,7 @@ impl Check<'_> {
     /// What a service says of its quorum; `None`: nothing.
     pub(super) fn quorum(
         &mut self,
-        at: ServiceAt,
+        at: ServiceAt<'_>,
         file: &file::Service,
         pool: Option<&str>,
         target: Option<Target>,
@@ -95,12 +96,12 @@ impl Check<'_> {
     /// Who serves alone when the quorum is lost: a server that is no member, reached like the members.
     fn sorry_server(
         &mut self,
-        at: ServiceAt,
+        at: ServiceAt<'_>,
         sorry: Written<'_>,
         pool: Option<&str>,
         target: Option<Target>,
     ) -> Option<SocketAddr> {
-        let address = address::socket(self.report, sorry)?;
+        let address = address::socket(self.report, sorry, ZeroPort::Accepted)?;
         let known = pool.and_then(|pool| self.pools.get(pool));
         if let Some(member) = known.and_then(|known| known.members.get(&address)) {
             let draft = Draft::new(format!("the sorry server {address} is a member of the pool"))
@@ -112,10 +113,11 @@ impl Check<'_> {
             ));
             return None;
         }
-        if address == at.address {
+        let is_own = |key: &ServiceKey| matches!(key, ServiceKey::Address { address: own, .. } if *own == address);
+        if let Some((_, own_at)) = at.keys.iter().find(|(key, _)| is_own(key)) {
             let draft = Draft::new(format!("{address} is both a service and its sorry server"))
                 .at(sorry.place, "the sorry server")
-                .at(at.address_at, "the service");
+                .at(*own_at, "the service");
             self.report.error(draft.help("a sorry server is a server of its own"));
             return None;
         }
@@ -132,24 +134,28 @@ impl Check<'_> {
     }
 
     /// The kernel reaches it as it reaches the members.
-    fn sorry_server_is_reachable(&mut self, at: ServiceAt, place: Place, sorry: SocketAddr) {
-        let ServiceAt { address, address_at, forwarding, .. } = at;
-        if sorry.is_ipv4() != address.is_ipv4() && !matches!(forwarding, Forwarding::Tunnel) {
+    fn sorry_server_is_reachable(&mut self, at: ServiceAt<'_>, place: Place, sorry: SocketAddr) {
+        let other = at.keys.iter().find(|(key, _)| key.family() != Family::of(sorry.ip()));
+        if let (Some((key, key_at)), false) = (other, at.forwarding == Forwarding::Tunnel) {
             let draft = Draft::new(format!(
-                "{address} cannot be forwarded to a sorry server of the other address family"
+                "{key} cannot be forwarded to a sorry server of the other address family"
             ))
             .at(place, "the other family")
-            .at(address_at, "one family");
+            .at(*key_at, "one family");
             self.report.error(draft.help("give it an address of the service's family"));
         }
-        if sorry.port() != address.port() && !matches!(forwarding, Forwarding::Masquerade) {
+        let other = at.keys.iter().find_map(|(key, at)| match key {
+            ServiceKey::Address { address, .. } => Some((address.port(), *at))
+                .filter(|(port, _)| *port != 0 && *port != sorry.port() && sorry.port() != 0),
+            ServiceKey::FwMark { .. } => None,
+        });
+        if let (Some((port, key_at)), false) = (other, at.forwarding == Forwarding::Masquerade) {
             let draft = Draft::new(format!(
-                "dr and tun keep the port: {} cannot become {}",
-                address.port(),
+                "dr and tun keep the port: {port} cannot become {}",
                 sorry.port()
             ))
             .at(place, "the sorry server's port")
-            .at(address_at, "the service's port");
+            .at(key_at, "the service's port");
             self.report.error(draft.help("use one port for both, or forwarding = \"masq\""));
         }
     }

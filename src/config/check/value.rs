@@ -28,6 +28,16 @@ pub(super) fn either<'a>(file: usize, own: &'a Field, default: &'a Field) -> Opt
     written(file, own.as_ref()).or_else(|| written(0, default.as_ref()))
 }
 
+/// Each value of a field that takes several, in file number `file`.
+pub(super) fn each(file: usize, field: &Field) -> Vec<Written<'_>> {
+    match field.as_ref().map(Spanned::get_ref) {
+        Some(Scalar::List(list)) => {
+            list.iter().filter_map(|value| written(file, Some(value))).collect()
+        }
+        _ => written(file, field.as_ref()).into_iter().collect(),
+    }
+}
+
 impl Written<'_> {
     /// Says that the value has a wrong type.
     fn is_no(&self, report: &mut Report, wanted: &str, help: String) {
@@ -242,6 +252,13 @@ pub(super) struct Choice<T: 'static> {
     pub(super) synonyms: &'static [(&'static str, &'static str)],
     /// Words of the design that are not built.
     pub(super) not_yet: &'static [&'static str],
+}
+
+/// Whether a word was probably meant to be one of these.
+pub(super) fn is_nearly<T>(word: &str, choice: &Choice<T>) -> bool {
+    let small = word.to_ascii_lowercase();
+    choice.synonyms.iter().any(|(other, _)| *other == small)
+        || words::nearest(word, choice.words.iter().map(|(word, _)| *word)).is_some()
 }
 
 /// One of a few words.

@@ -160,6 +160,8 @@ fn nothing_is_told_of_a_destination_that_was_never_made() {
         address: pg(4).0,
         weight: Weight(100),
         is_backup: false,
+        thresholds: Default::default(),
+        delivery: None,
     });
     world.step(Event::Reload(Arc::new(config)));
     world.hears(4, refused());

@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use tracing::Level;
 
 use crate::engine::event::Transition;
+use crate::engine::settings::SettingChange;
 use crate::host::clock::unix_millis;
+use crate::model::setting::SettingKey;
 use crate::wire::refusal::Refusal;
 
 /// So many transitions are kept.
@@ -61,7 +63,10 @@ fn log(transition: &Transition) {
 /// How loudly it is said: what somebody should look at is a warning.
 fn level(transition: &Transition) -> Level {
     match transition {
-        Transition::KernelFailed(_) | Transition::StateNotSaved(_) => Level::ERROR,
+        Transition::KernelFailed(_)
+        | Transition::StateNotSaved(_)
+        | Transition::SettingsFailed(_) => Level::ERROR,
+        Transition::SettingSet(change) if !change.is_drift && !is_shared(change) => Level::INFO,
         Transition::Condition { to, .. } if !to.is_bad() => Level::INFO,
         Transition::Misconfigured { what: None, .. }
         | Transition::Quorum { is_gained: true, .. } => Level::INFO,
@@ -72,6 +77,8 @@ fn level(transition: &Transition) -> Level {
         | Transition::Drift { .. }
         | Transition::DriftSlowed(_)
         | Transition::OpRefused(..)
+        | Transition::SettingSet(_)
+        | Transition::SettingAdvised(_)
         | Transition::Frozen
         | Transition::Late(_)
         | Transition::Paused => Level::WARN,
@@ -83,6 +90,11 @@ fn level(transition: &Transition) -> Level {
         | Transition::Reloaded
         | Transition::Resumed => Level::INFO,
     }
+}
+
+/// Whether it holds for services that are not ours as well.
+fn is_shared(change: &SettingChange) -> bool {
+    change.foreign > 0 && change.to.key() == SettingKey::Timeouts
 }
 
 /// A word by which programs that read logs can tell transitions apart.
@@ -101,6 +113,9 @@ pub const fn kind(transition: &Transition) -> &'static str {
         Transition::OpRefused(..) => "refused",
         Transition::KernelFailed(_) => "kernel-failed",
         Transition::StateNotSaved(_) => "state-not-saved",
+        Transition::SettingSet(_) => "setting",
+        Transition::SettingAdvised(_) => "setting-advised",
+        Transition::SettingsFailed(_) => "setting-failed",
         Transition::Frozen => "frozen",
         Transition::Thawed => "thawed",
         Transition::Late(_) => "late",

@@ -16,12 +16,14 @@ use pgvs::time::Time;
 use pgvs::wire::proc::ProcTable;
 
 use crate::kernel::{Author, Kernel};
+use crate::settings::Settings;
 use crate::setup;
 
 /// The engine with a kernel that does everything at once.
 struct Bench {
     controller: Controller,
     kernel: Kernel,
+    settings: Settings,
     transactions: Vec<Vec<Op>>,
     probes: Vec<ProbeId>,
     actions: usize,
@@ -33,6 +35,7 @@ impl Bench {
         Self {
             controller: Controller::new(Arc::new(config), Memory::default(), Time::ZERO),
             kernel: Kernel::default(),
+            settings: Settings::default(),
             transactions: Vec::new(),
             probes: Vec::new(),
             actions: 0,
@@ -59,8 +62,8 @@ impl Bench {
                         events.push(Event::Applied(acks));
                     }
                     Action::SaveState(_) => events.push(Event::StateSaved(Ok(()))),
-                    Action::ReadSettings(keys) => events.push(self.kernel.settings.read(&keys)),
-                    Action::Set(settings) => events.push(self.kernel.settings.set(settings)),
+                    Action::ReadSettings(keys) => events.push(self.settings.read(&keys)),
+                    Action::Set(settings) => events.push(self.settings.set(settings)),
                     Action::StartProbe { probe, .. } => self.probes.push(probe),
                     Action::Check => self.is_checking = true,
                     Action::StopProbe(_)

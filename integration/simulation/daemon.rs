@@ -282,11 +282,11 @@ impl World {
             Action::Check => self.begin_check(),
             Action::Apply(ops) => self.begin_apply(ops),
             Action::ReadSettings(keys) => {
-                let event = self.kernel.settings.read(&keys);
+                let event = self.settings.read(&keys);
                 self.answer_settings(event);
             }
             Action::Set(settings) => {
-                let event = self.kernel.settings.set(settings);
+                let event = self.settings.set(settings);
                 self.answer_settings(event);
             }
             Action::SaveState(memory) => self.begin_save(memory),

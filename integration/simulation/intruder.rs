@@ -25,9 +25,12 @@ impl World {
     /// `ipvsadm -C`, and sysctls and timeouts as in a kernel that was just started.
     pub(crate) fn flush_all(&mut self) {
         self.note("another program clears the table and the settings".into());
-        self.kernel.settings.forget();
-        for key in self.kernel.services.keys().copied().collect::<Vec<_>>() {
-            self.write_as_other(&Op::DeleteService(key));
+        self.settings.forget();
+        let keys: Vec<_> = self.kernel.services.keys().copied().collect();
+        let flush = self.rng.u64(MS..FLUSH_LIMIT);
+        self.kernel.flush(Author::Intruder, flush, self.now);
+        for key in keys {
+            self.watch_other(key);
         }
         self.watch.foreign.clear();
     }

@@ -117,7 +117,7 @@ impl World {
         if !daemon.is_settled {
             return Some("it does not say that it has settled".into());
         }
-        if let Some(unset) = self.kernel.settings.unset(&self.config) {
+        if let Some(unset) = self.settings.unset(&self.config) {
             return Some(format!("{unset:?} is not as it should be"));
         }
         for service in &self.config.services {

@@ -13,7 +13,7 @@ use crate::model::service::{
 use crate::model::table::{Counters, Entry, Table};
 
 /// Ticks per second that kernels of servers are built with (`CONFIG_HZ`).
-const TICKS: [i64; 4] = [100, 250, 300, 1000];
+const TICKS: [u32; 4] = [100, 250, 300, 1000];
 
 /// A line of /proc/net/ip_vs that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +49,8 @@ enum ProcKey {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Persistence {
-    jiffies: i64,
+    /// Kept in 32 bits without a sign, and shown with one: 31 days are negative at 1000 ticks a second.
+    jiffies: u32,
     /// The netmask's number with its bytes turned round, whatever the family.
     mask: u32,
 }
@@ -134,13 +135,13 @@ impl ProcTable {
     }
 
     /// The kernel's ticks per second: those by which most timeouts agree with `table`.
-    fn ticks(&self, table: &Table) -> i64 {
-        let agreeing = |ticks: &i64| {
+    fn ticks(&self, table: &Table) -> u32 {
+        let agreeing = |&ticks: &u32| {
             let agrees = |service: &&ProcService| {
-                let jiffies = service.persistence.map(|it| it.jiffies);
+                let seconds = service.persistence.map(|it| it.seconds(ticks));
                 let entries = service.possible_keys();
                 let mut entries = entries.iter().filter_map(|key| table.services.get(key));
-                entries.any(|it| jiffies == Some(i64::from(it.service.timeout) * ticks))
+                entries.any(|it| seconds == Some(it.service.timeout))
             };
             let persistent = self.services.iter().filter(|it| it.persistence.is_some());
             persistent.filter(agrees).count()
@@ -171,7 +172,7 @@ impl ProcService {
                 "ops" => one_packet = true,
                 "persistent" => {
                     persistence = Some(Persistence {
-                        jiffies: words.next()?.parse().ok()?,
+                        jiffies: words.next()?.parse::<i32>().ok()?.cast_unsigned(),
                         mask: u32::from_str_radix(words.next()?, 16).ok()?,
                     });
                 }
@@ -207,7 +208,7 @@ impl ProcService {
 
     /// Among the keys that `table` has and no other line claims: the one with the same content, else any,
     /// else IPv4.
-    fn likely_key(&self, table: &Table, claimed: &BTreeSet<ServiceKey>, ticks: i64) -> ServiceKey {
+    fn likely_key(&self, table: &Table, claimed: &BTreeSet<ServiceKey>, ticks: u32) -> ServiceKey {
         let keys = self.possible_keys();
         let free = || keys.iter().filter(|key| !claimed.contains(key));
         let entry = |key: &ServiceKey| table.services.get(key);
@@ -218,15 +219,27 @@ impl ProcService {
     }
 
     /// Whether `entry` would be shown like this.
-    fn shows(&self, entry: &Entry, ticks: i64) -> bool {
+    fn shows(&self, entry: &Entry, ticks: u32) -> bool {
         self.scheduler == entry.service.scheduler
             && self.shows_flags(&entry.service)
-            && self.persistence == persistence_of(&entry.service, ticks)
+            && self.shows_persistence(&entry.service, ticks)
             && self.destinations.len() == entry.destinations.len()
             && self.destinations.iter().all(|shown| {
                 let destination = entry.destinations.get(&shown.key);
                 destination.is_some_and(|it| shown.shows(it))
             })
+    }
+
+    fn shows_persistence(&self, service: &Service, ticks: u32) -> bool {
+        let is_persistent = service.flags.contains(ServiceFlags::PERSISTENT);
+        match self.persistence {
+            None => !is_persistent,
+            Some(shown) => {
+                is_persistent
+                    && shown.seconds(ticks) == service.timeout
+                    && shown.mask == shown_mask(service.netmask)
+            }
+        }
     }
 
     /// The kernel leaves `ops` out for IPv6 addresses.
@@ -268,16 +281,19 @@ impl ProcDestination {
     }
 }
 
-fn persistence_of(service: &Service, ticks: i64) -> Option<Persistence> {
-    let is_persistent = service.flags.contains(ServiceFlags::PERSISTENT);
-    is_persistent.then(|| Persistence {
-        jiffies: i64::from(service.timeout) * ticks,
-        mask: match service.netmask {
-            Netmask::V4(mask) => u32::from(mask),
-            // The kernel turns the number round as if it were a mask in network order.
-            Netmask::V6(length) => u32::from_be_bytes(u32::from(length).to_ne_bytes()),
-        },
-    })
+impl Persistence {
+    /// The timeout as a dump gives it.
+    const fn seconds(self, ticks: u32) -> u32 {
+        self.jiffies / ticks
+    }
+}
+
+fn shown_mask(netmask: Netmask) -> u32 {
+    match netmask {
+        Netmask::V4(mask) => u32::from(mask),
+        // The kernel turns the number round as if it were a mask in network order.
+        Netmask::V6(length) => u32::from_be_bytes(u32::from(length).to_ne_bytes()),
+    }
 }
 
 /// The names of `ip_vs_proto_name`.

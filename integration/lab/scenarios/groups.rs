@@ -3,8 +3,10 @@
 mod crash;
 mod drift;
 mod errors;
+mod forwarding;
 mod full_nat;
 mod ipvsadm;
+mod kernel_compared;
 mod kernel_tables;
 mod kernel_traps;
 mod latency;
@@ -36,6 +38,7 @@ pub(crate) struct Scenario {
 pub(crate) const ALL: &[&[Scenario]] = &[
     kernel_traps::SCENARIOS,
     kernel_tables::SCENARIOS,
+    kernel_compared::SCENARIOS,
     ipvsadm::SCENARIOS,
     errors::SCENARIOS,
     settings::SCENARIOS,
@@ -47,6 +50,7 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     full_nat::SCENARIOS,
     operator::SCENARIOS,
     prober::SCENARIOS,
+    forwarding::SCENARIOS,
     latency::SCENARIOS,
     quorum::SCENARIOS,
     roles::ROTATION,

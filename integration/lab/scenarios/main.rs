@@ -1,13 +1,18 @@
-//! The lab's scenario runner: `list`, `run [SCENARIO...]`, `demo`, or `template`. Needs root and a kernel with IPVS, and is
+//! The lab's scenario runner: `list`, `run [SCENARIO...]`, `demo`, `bench`, or `template`. Needs root and a kernel with IPVS, and is
 //! therefore started by `integration/lab/run`. Exit status: 0 all passed, 1 a scenario failed, 2 the lab
 //! itself could not work.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
 #![expect(clippy::indexing_slicing, reason = "test code")]
 #![expect(dead_code, reason = "instruments that the scenarios to come need")]
 
+mod bench;
+mod capture;
 mod client;
 mod cluster;
+mod commands;
 mod demo;
+mod echo;
+mod example;
 mod full;
 mod groups;
 mod kernel;
@@ -17,7 +22,10 @@ mod observe;
 mod pgvs;
 mod postgres;
 mod random;
+mod routed;
 mod session;
+#[path = "../../simulation/kernel.rs"]
+mod simulated;
 mod stage;
 mod table;
 mod tap;
@@ -45,8 +53,11 @@ fn main() -> ExitCode {
         Some("list") => list(),
         Some("run") => run(&arguments[1..]),
         Some("demo") => demo::run(),
+        Some("bench") => bench::run(&arguments[1..]),
         Some("template") => template(),
-        _ => Err(anyhow!("usage: lab list | lab run [SCENARIO...] | lab demo")),
+        _ => Err(anyhow!(
+            "usage: lab list | lab run [SCENARIO...] | lab demo | lab bench [SERVICES...] [--rounds N] [--only PART]"
+        )),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

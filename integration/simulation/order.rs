@@ -5,6 +5,7 @@ use pgvs::model::destination::DestinationKey;
 use pgvs::model::postgres::Role;
 use pgvs::model::service::ServiceKey;
 
+use crate::setup;
 use crate::world::{SECOND, World};
 
 /// So long after another config came into force a count may begin anew.
@@ -14,8 +15,8 @@ impl World {
     /// The sorry server of a service as the daemon has it.
     pub(crate) fn sorry_server(&self, key: ServiceKey) -> Option<DestinationKey> {
         let service = self.in_force(key)?;
-        let sorry = service.quorum.as_ref()?.sorry_server?;
-        Some(service.destination_key(sorry, None))
+        let address = service.quorum.as_ref()?.sorry_server?;
+        Some(service.destination_key(address, None))
     }
 
     fn members_of(&self, key: ServiceKey) -> Option<&Pool> {

@@ -9,8 +9,11 @@
     reason = "test code"
 )]
 
+mod attributes;
 mod command;
 mod files;
+mod kernel;
+mod quorum;
 mod rules;
 mod settings;
 mod shown;

@@ -13,7 +13,7 @@ use crate::model::service::{Family, Netmask, Scheduler, Service, ServiceFlags, S
 use crate::model::table::{Counters, Entry, Table};
 
 /// Ticks per second that kernels of servers are built with (`CONFIG_HZ`).
-const TICKS: [i64; 4] = [100, 250, 300, 1000];
+const TICKS: [u32; 4] = [100, 250, 300, 1000];
 
 /// A line of /proc/net/ip_vs that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +58,8 @@ enum ProcKey {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Persistence {
-    jiffies: i64,
+    /// Kept in 32 bits without a sign, and shown with one: 31 days are negative at 1000 ticks a second.
+    jiffies: u32,
     /// The netmask's number with its bytes turned round, whatever the family.
     mask: u32,
 }
@@ -239,7 +240,7 @@ impl ProcTable {
     fn with_keys<'a>(
         &'a self,
         table: &'a Table,
-        ticks: i64,
+        ticks: u32,
     ) -> impl Iterator<Item = (ServiceKey, Listed<'a>)> {
         let is_mark = |it: &Listed<'_>| matches!(it.service.key, ProcKey::FwMark(_));
         let marks = self.listed().filter(is_mark);
@@ -255,18 +256,18 @@ impl ProcTable {
     }
 
     /// The kernel's ticks per second: those by which most timeouts agree with `table`.
-    fn ticks(&self, table: &Table) -> i64 {
+    fn ticks(&self, table: &Table) -> u32 {
         let [first, ..] = TICKS;
         let is_persistent = |it: &&ProcService| it.persistence.is_some();
         if !self.services.iter().any(|it| is_persistent(&it)) {
             return first;
         }
-        let agreeing = |ticks: &i64| {
+        let agreeing = |&ticks: &u32| {
             let agrees = |service: &&ProcService| {
-                let jiffies = service.persistence.map(|it| it.jiffies);
+                let seconds = service.persistence.map(|it| it.seconds(ticks));
                 let entries = service.possible_keys();
                 let mut entries = entries.iter().filter_map(|key| table.services.get(key));
-                entries.any(|it| jiffies == Some(i64::from(it.service.timeout) * ticks))
+                entries.any(|it| seconds == Some(it.service.timeout))
             };
             self.services.iter().filter(is_persistent).filter(agrees).count()
         };
@@ -281,6 +282,18 @@ impl ProcService {
             ProcKey::Known(key) => [key, key],
             ProcKey::FwMark(mark) => {
                 [Family::V4, Family::V6].map(|family| ServiceKey::FwMark { family, mark })
+            }
+        }
+    }
+
+    fn shows_persistence(&self, service: &Service, ticks: u32) -> bool {
+        let is_persistent = service.flags.contains(ServiceFlags::PERSISTENT);
+        match self.persistence {
+            None => !is_persistent,
+            Some(shown) => {
+                is_persistent
+                    && shown.seconds(ticks) == service.timeout
+                    && shown.mask == shown_mask(service.netmask)
             }
         }
     }
@@ -309,7 +322,7 @@ impl Listed<'_> {
 
     /// Among the keys that `table` has and no other line claims: the one with the same content, else any,
     /// else IPv4.
-    fn likely_key(self, table: &Table, claimed: &BTreeSet<ServiceKey>, ticks: i64) -> ServiceKey {
+    fn likely_key(self, table: &Table, claimed: &BTreeSet<ServiceKey>, ticks: u32) -> ServiceKey {
         let keys = self.service.possible_keys();
         let free = || keys.iter().filter(|key| !claimed.contains(key));
         let entry = |key: &ServiceKey| table.services.get(key);
@@ -320,11 +333,11 @@ impl Listed<'_> {
     }
 
     /// Whether `entry` would be shown like this.
-    fn shows(self, entry: &Entry, ticks: i64) -> bool {
+    fn shows(self, entry: &Entry, ticks: u32) -> bool {
         let Self { service, destinations } = self;
         service.scheduler.is(&entry.service.scheduler)
             && service.shows_flags(&entry.service)
-            && service.persistence == persistence_of(&entry.service, ticks)
+            && service.shows_persistence(&entry.service, ticks)
             && destinations.len() == entry.destinations.len()
             && destinations.iter().all(|shown| {
                 let destination = entry.destinations.get(&shown.key);
@@ -358,16 +371,19 @@ impl ProcDestination {
     }
 }
 
-fn persistence_of(service: &Service, ticks: i64) -> Option<Persistence> {
-    let is_persistent = service.flags.contains(ServiceFlags::PERSISTENT);
-    is_persistent.then(|| Persistence {
-        jiffies: i64::from(service.timeout) * ticks,
-        mask: match service.netmask {
-            Netmask::V4(mask) => u32::from(mask),
-            // The kernel turns the number round as if it were a mask in network order.
-            Netmask::V6(length) => u32::from_be_bytes(u32::from(length).to_ne_bytes()),
-        },
-    })
+impl Persistence {
+    /// The timeout as a dump gives it.
+    const fn seconds(self, ticks: u32) -> u32 {
+        self.jiffies / ticks
+    }
+}
+
+fn shown_mask(netmask: Netmask) -> u32 {
+    match netmask {
+        Netmask::V4(mask) => u32::from(mask),
+        // The kernel turns the number round as if it were a mask in network order.
+        Netmask::V6(length) => u32::from_be_bytes(u32::from(length).to_ne_bytes()),
+    }
 }
 
 #[cfg(test)]

@@ -6,11 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use anyhow::{Context, Result, bail};
 use neli::attr::Attribute;
 use neli::consts::genl::NlAttrType;
-use neli::consts::socket::NlFamily;
 use neli::genl::Nlattr;
-use neli::router::synchronous::NlRouter;
 use neli::types::Buffer;
-use neli::utils::Groups;
 use pgvs::model::destination::{
     Destination, DestinationKey, Forwarding, Thresholds, Tunnel, Weight,
 };
@@ -19,7 +16,7 @@ use pgvs::model::service::{
 };
 use pgvs::model::table::{Entry, Table};
 
-use crate::kernel::{Ask, Dest, Nest, Svc, dump, ip, sized, words};
+use crate::kernel::{Ask, Dest, Neli, Nest, Svc, ip, sized, words};
 use crate::net::Namespace;
 
 /// `IP_VS_SVC_F_HASHED`, which the kernel owns.
@@ -28,7 +25,7 @@ const HASHED: u32 = 2;
 /// The whole table of the director.
 pub(crate) fn table() -> Result<Table> {
     Namespace::Director.inside(|| {
-        let mut reader = Reader::open()?;
+        let mut reader = Neli::open()?;
         let mut table = Table::default();
         for nest in reader.dump(Ask::GetService, None)? {
             let (key, service, identity) = read_service(&nest)?;
@@ -41,34 +38,6 @@ pub(crate) fn table() -> Result<Table> {
         }
         Ok(table)
     })
-}
-
-/// neli receives on a thread of its own, which Linux 6.1 does not take well: a receiver that meets the end of
-/// a dump that another thread began gets EINVAL now and then, and the socket is then better left.
-struct Reader {
-    router: NlRouter,
-    family: u16,
-}
-
-impl Reader {
-    const TRIES: usize = 20;
-
-    fn open() -> Result<Self> {
-        let (router, _multicast) = NlRouter::connect(NlFamily::Generic, Some(0), Groups::empty())
-            .map_err(words("open a netlink socket"))?;
-        let family = router.resolve_genl_family("IPVS").map_err(words("resolve IPVS"))?;
-        Ok(Self { router, family })
-    }
-
-    fn dump(&mut self, ask: Ask, service: Option<&[u8]>) -> Result<Vec<Nest>> {
-        for _ in 0..Self::TRIES {
-            match dump(&self.router, self.family, ask, service) {
-                Err(error) if error.to_string().contains("code: 22") => *self = Self::open()?,
-                result => return result,
-            }
-        }
-        bail!("neli cannot read the table: EINVAL {} times in a row", Self::TRIES)
-    }
 }
 
 fn read_service(nest: &Nest) -> Result<(ServiceKey, Service, Vec<u8>)> {

@@ -3,7 +3,10 @@
 mod crash;
 mod drift;
 mod errors;
+mod forwarding;
+mod full_nat;
 mod ipvsadm;
+mod kernel_compared;
 mod kernel_tables;
 mod kernel_traps;
 mod latency;
@@ -12,6 +15,7 @@ mod prober;
 mod reload;
 mod roles;
 mod scale;
+mod settings;
 mod smoke;
 mod split;
 
@@ -33,15 +37,19 @@ pub(crate) struct Scenario {
 pub(crate) const ALL: &[&[Scenario]] = &[
     kernel_traps::SCENARIOS,
     kernel_tables::SCENARIOS,
+    kernel_compared::SCENARIOS,
     ipvsadm::SCENARIOS,
     errors::SCENARIOS,
+    settings::SCENARIOS,
     scale::SCENARIOS,
     roles::SCENARIOS,
     reload::SCENARIOS,
     crash::SCENARIOS,
     drift::SCENARIOS,
+    full_nat::SCENARIOS,
     operator::SCENARIOS,
     prober::SCENARIOS,
+    forwarding::SCENARIOS,
     latency::SCENARIOS,
     roles::ROTATION,
     split::SCENARIOS,

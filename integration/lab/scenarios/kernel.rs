@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::Command;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use neli::attr::Attribute;
 use neli::consts::genl::{Cmd, NlAttrType};
 use neli::consts::nl::NlmF;
@@ -13,8 +13,9 @@ use neli::consts::socket::NlFamily;
 use neli::genl::{
     AttrTypeBuilder, Genlmsghdr, GenlmsghdrBuilder, Nlattr, NlattrBuilder, NoUserHeader,
 };
-use neli::nl::NlPayload;
+use neli::nl::{NlPayload, NlmsghdrBuilder};
 use neli::router::synchronous::NlRouter;
+use neli::socket::synchronous::NlSocketHandle;
 use neli::types::{Buffer, GenlBuffer};
 use neli::utils::Groups;
 
@@ -73,10 +74,13 @@ impl NlAttrType for Dest {}
 
 /// The table of the director as /proc/net/ip_vs shows it.
 pub(crate) fn by_proc() -> Result<Table> {
+    Table::parse(&proc_text()?)
+}
+
+/// The director's /proc/net/ip_vs.
+pub(crate) fn proc_text() -> Result<String> {
     Namespace::Director.inside(|| {
-        let text = std::fs::read_to_string("/proc/thread-self/net/ip_vs")
-            .context("read /proc/net/ip_vs")?;
-        Table::parse(&text)
+        std::fs::read_to_string("/proc/thread-self/net/ip_vs").context("read /proc/net/ip_vs")
     })
 }
 
@@ -92,23 +96,17 @@ pub(crate) fn ipvsadm(arguments: &[&str]) -> Result<String> {
 
 /// The number that the kernel gave the netlink family IPVS.
 pub(crate) fn family() -> Result<u16> {
-    Namespace::Director.inside(|| {
-        let (router, _multicast) = NlRouter::connect(NlFamily::Generic, Some(0), Groups::empty())
-            .map_err(words("open a netlink socket"))?;
-        router.resolve_genl_family("IPVS").map_err(words("resolve IPVS"))
-    })
+    Namespace::Director.inside(|| Ok(Neli::open()?.family))
 }
 
 /// The table of the director as neli reads it.
 pub(crate) fn by_neli() -> Result<Table> {
     Namespace::Director.inside(|| {
-        let (router, _multicast) = NlRouter::connect(NlFamily::Generic, Some(0), Groups::empty())
-            .map_err(words("open a netlink socket"))?;
-        let family = router.resolve_genl_family("IPVS").map_err(words("resolve IPVS"))?;
+        let mut neli = Neli::open()?;
         let mut table = Table::default();
-        for service in dump(&router, family, Ask::GetService, None)? {
+        for service in neli.dump(Ask::GetService, None)? {
             let mut read = read_service(&service)?;
-            for bytes in dump(&router, family, Ask::GetDestination, Some(&read.identity))? {
+            for bytes in neli.dump(Ask::GetDestination, Some(&read.identity))? {
                 let (address, destination) = read_destination(&bytes)?;
                 read.service.destinations.insert(address, destination);
             }
@@ -119,44 +117,72 @@ pub(crate) fn by_neli() -> Result<Table> {
 }
 
 pub(crate) type Nest = Nlattr<Top, Buffer>;
+type Answer = Genlmsghdr<Ask, Top>;
 
-/// One dump: the nests that came.
-pub(crate) fn dump(
-    router: &NlRouter,
+/// neli's socket in the calling thread's network namespace.
+///
+/// neli's router receives on a thread of its own, and Linux cannot have that: `recvmsg` looks whether a dump is
+/// under way before it takes the lock, finds it ended by the sending thread, and leaves EINVAL behind for the next
+/// call (`netlink_recvmsg`, `netlink_dump`). So dumps are sent and read on one thread, without the router.
+pub(crate) struct Neli {
+    socket: NlSocketHandle,
     family: u16,
-    ask: Ask,
-    service: Option<&[u8]>,
-) -> Result<Vec<Nest>> {
-    let wanted = if ask == Ask::GetService { Top::Service } else { Top::Destination };
-    let mut attributes = GenlBuffer::<Top, Buffer>::new();
-    if let Some(bytes) = service {
-        attributes.push(nest(Top::Service, bytes)?);
+    sequence: u32,
+}
+
+impl Neli {
+    /// Opens the socket and looks for the family; that is no dump, so the router may do it.
+    pub(crate) fn open() -> Result<Self> {
+        let (router, _multicast) = NlRouter::connect(NlFamily::Generic, Some(0), Groups::empty())
+            .map_err(words("open a netlink socket"))?;
+        let family = router.resolve_genl_family("IPVS").map_err(words("resolve IPVS"))?;
+        let socket = NlSocketHandle::connect(NlFamily::Generic, None, Groups::empty());
+        let socket = socket.map_err(words("open a netlink socket"))?;
+        Ok(Self { socket, family, sequence: 0 })
     }
-    let request = GenlmsghdrBuilder::<Ask, Top, NoUserHeader>::default()
-        .cmd(ask)
-        .version(1)
-        .attrs(attributes)
-        .build()
-        .map_err(words("build a request"))?;
-    let answers = router
-        .send::<_, _, u16, Genlmsghdr<Ask, Top>>(
-            family,
-            NlmF::DUMP | NlmF::ACK,
-            NlPayload::Payload(request),
-        )
-        .map_err(words("send a request"))?;
-    let mut found = Vec::new();
-    for answer in answers {
-        let answer = answer.map_err(words("read an answer"))?;
-        if let NlPayload::Payload(body) = answer.nl_payload() {
-            for attribute in body.attrs().iter() {
-                if *attribute.nla_type().nla_type() == wanted {
-                    found.push(attribute.clone());
+
+    /// One dump: the nests that came.
+    pub(crate) fn dump(&mut self, ask: Ask, service: Option<&[u8]>) -> Result<Vec<Nest>> {
+        let wanted = if ask == Ask::GetService { Top::Service } else { Top::Destination };
+        let mut attributes = GenlBuffer::<Top, Buffer>::new();
+        if let Some(bytes) = service {
+            attributes.push(nest(Top::Service, bytes)?);
+        }
+        let request = GenlmsghdrBuilder::<Ask, Top, NoUserHeader>::default()
+            .cmd(ask)
+            .version(1)
+            .attrs(attributes)
+            .build()
+            .map_err(words("build a request"))?;
+        self.sequence += 1;
+        let message = NlmsghdrBuilder::default()
+            .nl_type(self.family)
+            .nl_flags(NlmF::REQUEST | NlmF::DUMP)
+            .nl_seq(self.sequence)
+            .nl_payload(NlPayload::Payload(request))
+            .build()
+            .map_err(words("build a message"))?;
+        self.socket.send(&message).map_err(words("send a request"))?;
+        let mut found = Vec::new();
+        loop {
+            let (answers, _) =
+                self.socket.recv::<u16, Answer>().map_err(words("receive an answer"))?;
+            for answer in answers {
+                let answer = answer.map_err(words("read an answer"))?;
+                ensure!(*answer.nl_seq() == self.sequence, "neli: an answer to another request");
+                match answer.nl_payload() {
+                    NlPayload::Payload(body) => {
+                        let nests = body.attrs().iter();
+                        let nests = nests.filter(|it| *it.nla_type().nla_type() == wanted);
+                        found.extend(nests.cloned());
+                    }
+                    NlPayload::DumpExtAck(_) | NlPayload::Empty => return Ok(found),
+                    NlPayload::Ack(_) => (),
+                    NlPayload::Err(error) => bail!("neli: refused: {}", error.error()),
                 }
             }
         }
     }
-    Ok(found)
 }
 
 struct Read {

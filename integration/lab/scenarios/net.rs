@@ -17,7 +17,8 @@ pub(crate) const SERVERS: u8 = 3;
 /// How many virtual addresses of each family the director owns.
 pub(crate) const VIPS: u8 = 4;
 
-const SWITCH: &str = "pgvs-switch";
+/// The namespace of the switch that joins the servers and the director.
+pub(crate) const SWITCH: &str = "pgvs-switch";
 const BACK_MAC: &str = "02:00:0a:08:00:01";
 
 /// A network namespace by name.
@@ -29,6 +30,8 @@ pub(crate) enum Namespace {
     Director,
     /// Server 1, 2 or 3.
     Server(u8),
+    /// What stands between clients, director and servers where the director is not the servers' gateway.
+    Router,
 }
 
 impl Namespace {
@@ -38,6 +41,7 @@ impl Namespace {
             Self::Client => "pgvs-client".to_owned(),
             Self::Director => "pgvs-director".to_owned(),
             Self::Server(number) => format!("pgvs-server{number}"),
+            Self::Router => "pgvs-router".to_owned(),
         }
     }
 
@@ -174,6 +178,18 @@ pub(crate) fn cable(server: u8, is_whole: bool) -> Result<()> {
     ip(Some(SWITCH), &[format!("link set {port} {state}")])
 }
 
+/// Takes the director away as a server's gateway, or gives it back.
+pub(crate) fn gateway(server: u8, is_there: bool) -> Result<()> {
+    let verb = if is_there { "add" } else { "del" };
+    let routes = ["10.8.0.1", "fd00:8::1"].map(|via| format!("route {verb} default via {via}"));
+    ip(Some(&Namespace::Server(server).name()), &routes)
+}
+
+/// Gives the director another address towards the servers.
+pub(crate) fn add_address(address: &str) -> Result<()> {
+    ip(Some(&Namespace::Director.name()), &[format!("addr add {address} dev back")])
+}
+
 /// Adds a device to the director that shows the netlink messages of its namespace, unless it has one.
 pub(crate) fn add_tap() -> Result<()> {
     let director = Namespace::Director.name();
@@ -229,7 +245,7 @@ fn existing() -> Result<Vec<String>> {
 }
 
 /// Runs lines of `ip` commands in one process, in a namespace or in the runner's own.
-fn ip(namespace: Option<&str>, lines: &[String]) -> Result<()> {
+pub(crate) fn ip(namespace: Option<&str>, lines: &[String]) -> Result<()> {
     let mut command = Command::new("ip");
     if let Some(name) = namespace {
         command.args(["-n", name]);

@@ -68,7 +68,7 @@ impl ProcService {
                 b"ops" => one_packet = true,
                 b"persistent" => {
                     persistence = Some(Persistence {
-                        jiffies: std::str::from_utf8(words.next()?).ok()?.parse().ok()?,
+                        jiffies: signed(words.next()?)?.cast_unsigned(),
                         mask: hexadecimal(words.next()?)?,
                     });
                 }
@@ -141,6 +141,11 @@ fn hexadecimal(digits: &[u8]) -> Option<u32> {
         };
         Some(number << 4 | u32::from(digit))
     })
+}
+
+/// Digits, perhaps behind a minus.
+fn signed(digits: &[u8]) -> Option<i32> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Digits that fit.

@@ -126,6 +126,19 @@ fn the_same_mark_of_both_families_is_told_apart_by_content() {
 }
 
 #[test]
+fn a_timeout_that_the_kernel_shows_as_negative_is_the_one_that_it_keeps() {
+    let key = ServiceKey::tcp("10.0.0.1:80".parse().unwrap());
+    let mut service = Service::plain(Scheduler::new("rr").unwrap(), Family::V4);
+    service.flags = ServiceFlags::PERSISTENT;
+    // 31 days, the longest that ipvsadm takes, at 1000 ticks a second.
+    service.timeout = 2_678_400;
+    let entry = Entry { service, destinations: [].into() };
+    let table = Table { services: [(key, entry)].into() };
+    let text = "TCP  0A000001:0050 rr  persistent -1616567296 FFFFFFFF\n";
+    assert_eq!(ProcTable::parse(text).unwrap().differences(&table), []);
+}
+
+#[test]
 fn the_unit_of_timeouts_is_found_out_from_most_of_them() {
     let mut table = Table::default();
     let mut text = String::new();

@@ -106,7 +106,7 @@ fn dumps(lab: &mut Lab) -> Result<()> {
 
     Namespace::Director.inside(|| {
         let mut socket = NetlinkSocket::open()?;
-        let family = family_number()?;
+        let family = kernel::family()?;
         let begin = |sequence| {
             let mut bytes = Vec::new();
             Request::services().append(Envelope { family, flags: DUMP, sequence }, &mut bytes);
@@ -257,7 +257,7 @@ fn without_module(lab: &Lab) -> Result<()> {
 }
 
 /// Unloads whatever of IPVS is loaded, users before what they use.
-fn unload() -> Result<()> {
+pub(super) fn unload() -> Result<()> {
     for _ in 0..3 {
         let modules = std::fs::read_to_string("/proc/modules").context("read /proc/modules")?;
         let names = modules.lines().filter_map(|line| line.split(' ').next());
@@ -285,18 +285,6 @@ fn unprivileged(program: &std::path::Path, arguments: &[&str]) -> Result<(Option
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         Ok((output.status.code(), said))
     })
-}
-
-/// The number of the family, as neli resolves it.
-fn family_number() -> Result<u16> {
-    use neli::consts::socket::NlFamily;
-    let (router, _multicast) = neli::router::synchronous::NlRouter::connect(
-        NlFamily::Generic,
-        Some(0),
-        neli::utils::Groups::empty(),
-    )
-    .map_err(kernel::words("open a netlink socket"))?;
-    router.resolve_genl_family("IPVS").map_err(kernel::words("resolve IPVS"))
 }
 
 fn apply(ops: &[Op]) -> Result<Vec<Result<(), Errno>>> {

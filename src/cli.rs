@@ -4,10 +4,14 @@
 
 pub mod check;
 mod client;
+mod import;
 pub mod ipvsadm;
+mod list;
 mod output;
 mod plan;
+mod restore;
 mod run;
+mod save;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -58,6 +62,15 @@ enum Command {
     },
     /// End a pause; returns when the kernel has acknowledged
     Resume(Config),
+    /// Write the whole of IPVS into a file: services, thresholds, timeouts, sync daemons; exits 1 if something could
+    /// not be expressed
+    Save(save::Arguments),
+    /// Make IPVS what a file says, changing no more than differs; exits 2 if that failed
+    Restore(restore::Arguments),
+    /// List the kernel's services as ipvsadm does, with 64-bit counters
+    List(list::Arguments),
+    /// Make a config from a file of keepalived, HAProxy or ipvsadm; exits 1 if something was not carried over
+    Import(import::Arguments),
     /// Speak ipvsadm's own command line; needs no daemon
     #[command(disable_help_flag = true)]
     Ipvsadm {
@@ -115,7 +128,11 @@ fn carry_out(cli: Cli) -> u8 {
             }
             ask(&Request::Pause { seconds }, &config, socket)
         }
+        Command::Save(arguments) => save::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments, socket),
+        Command::List(arguments) => list::run(arguments),
         Command::Resume(config) => ask(&Request::Resume {}, &config, socket),
+        Command::Import(arguments) => import::run(&arguments),
         // Taken before anything was parsed, unless options of ours stand in front of it.
         Command::Ipvsadm { .. } => output::error("write `pgvs ipvsadm` without options before it"),
     }

@@ -3,22 +3,28 @@
 //! Pure: the files are read elsewhere and come in as text.
 
 mod check;
+mod delivery;
 mod file;
 pub mod finding;
 pub mod include;
 pub mod outside;
+mod range;
 mod report;
 pub mod sources;
 mod syntax;
+mod unknown;
 mod words;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::destination::{Forwarding, Weight};
+use crate::model::destination::{Forwarding, Thresholds, Tunnel, Weight};
+use crate::model::kernel::{SyncDaemon, Timeouts};
 use crate::model::service::{Service, ServiceKey};
+use crate::model::setting::{SourceNat, Sysctl, SysctlValue};
 
 /// A checked configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +35,7 @@ pub struct Config {
     pub kernel: KernelSettings,
     /// The pools, in the file's order; names are unique.
     pub pools: Vec<Pool>,
-    /// The virtual services, in the file's order; names and keys are unique.
+    /// The virtual services, in the file's order; keys are unique.
     pub services: Vec<VirtualService>,
 }
 
@@ -59,11 +65,35 @@ pub enum OnStop {
     Remove,
 }
 
-/// `[kernel]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// `[kernel]` and `[[sync_daemon]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelSettings {
-    /// Whether `expire_nodest_conn` and `expire_quiescent_template` are set to 1 at start.
+    /// Whether anything below is set at all, and `expire_nodest_conn` and `expire_quiescent_template` to 1.
     pub manage: bool,
+    /// How long the kernel remembers idle connections; what is 0 stays as it is.
+    pub timeouts: Timeouts,
+    /// Sysctls with a value in the file.
+    pub sysctls: BTreeMap<Sysctl, SysctlValue>,
+    /// Connection-sync daemons, one of each role at the most.
+    pub sync_daemons: Vec<SyncDaemon>,
+}
+
+impl Default for KernelSettings {
+    fn default() -> Self {
+        Self {
+            manage: true,
+            timeouts: Timeouts { tcp: Self::TCP_TIMEOUT, ..Timeouts::NONE },
+            sysctls: BTreeMap::new(),
+            sync_daemons: Vec::new(),
+        }
+    }
+}
+
+impl KernelSettings {
+    /// The timeout of established connections where nobody says another one, in seconds: longer than the two hours
+    /// after which Linux and PostgreSQL first ask whether an idle session lives (`tcp_keepalive_time`), since the
+    /// kernel's own 900 s reset idle sessions.
+    pub const TCP_TIMEOUT: u32 = 7500;
 }
 
 /// `[[pool]]`: servers that are probed alike.
@@ -73,6 +103,9 @@ pub struct Pool {
     pub name: Box<str>,
     /// How its servers are probed.
     pub probe: Probe,
+    /// Whether its servers count as down until their first good answer. Where not, they start with their weight in
+    /// services that every server may serve.
+    pub alpha: bool,
     /// Its servers, in the file's order; names and addresses are unique.
     pub servers: Vec<Server>,
 }
@@ -107,6 +140,8 @@ pub struct PostgresProbe {
     pub admission: Duration,
     /// Consecutive answered pulses before a server counts as up again.
     pub rise: u32,
+    /// Fresh connections in a row that are refused before that is hard evidence.
+    pub fall: u32,
     /// The director's own address to probe from; `None`: the kernel chooses.
     pub source: Option<IpAddr>,
 }
@@ -131,19 +166,38 @@ pub struct Server {
     pub address: SocketAddr,
     /// Its share of new connections where it may serve; 0 keeps it quiesced.
     pub weight: Weight,
+    /// Limits of its connections in each service.
+    pub thresholds: Thresholds,
+    /// How packets reach it, where that is not what its services say.
+    pub delivery: Option<Delivery>,
+    /// Whether it serves only where no other server is left.
+    pub is_backup: bool,
 }
 
-/// `[[service]]`: a virtual service and who may serve it.
+/// How packets reach a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The method.
+    pub forwarding: Forwarding,
+    /// Encapsulation; all zero unless the method is [`Forwarding::Tunnel`].
+    pub tunnel: Tunnel,
+}
+
+/// A virtual service and who may serve it: one for each address, or firewall mark, of a `[[service]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualService {
-    /// Unique among services.
+    /// Unique among `[[service]]` tables.
     pub name: Box<str>,
+    /// Whether others of the same `[[service]]` share its name.
+    pub shares_name: bool,
     /// What the kernel knows it by.
     pub key: ServiceKey,
     /// How the kernel schedules it.
     pub service: Service,
-    /// How packets reach its servers.
+    /// How packets reach its servers, unless a server says otherwise.
     pub forwarding: Forwarding,
+    /// Encapsulation; all zero unless forwarding is [`Forwarding::Tunnel`].
+    pub tunnel: Tunnel,
     /// The name of its pool, which exists.
     pub pool: Box<str>,
     /// Which servers of the pool may serve.
@@ -152,6 +206,27 @@ pub struct VirtualService {
     pub on_down: OnDown,
     /// How long a member that left the config may keep its sessions.
     pub drain_timeout: Duration,
+    /// What its servers see as the client's address, if not the client's own (full NAT).
+    pub source_nat: Option<SourceNat>,
+    /// How many servers it needs, and what happens without them; `None`: nobody counts.
+    pub quorum: Option<Quorum>,
+}
+
+/// How many servers a service needs, and what happens when there are fewer (keepalived.conf(5), `quorum`).
+///
+/// Servers that may serve are counted; keepalived adds up their weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quorum {
+    /// So many servers are needed; at least 1.
+    pub servers: u32,
+    /// Lost with fewer than `servers - hysteresis`, gained with `servers + hysteresis`; less than `servers`.
+    pub hysteresis: u32,
+    /// Who serves alone while the quorum is lost; no member of the pool.
+    pub sorry_server: Option<SocketAddr>,
+    /// A program and its arguments, run when the quorum is gained.
+    pub up: Option<Arc<[Box<str>]>>,
+    /// The same when it is lost.
+    pub down: Option<Arc<[Box<str>]>>,
 }
 
 /// Which servers of a pool may serve, in libpq's words (`target_session_attrs`).
@@ -189,8 +264,13 @@ pub enum OnDown {
 }
 
 impl Config {
-    /// The pool of that name.
+    /// The pool of that name, by looking at one after the other.
     pub fn pool(&self, name: &str) -> Option<&Pool> {
         self.pools.iter().find(|pool| &*pool.name == name)
+    }
+
+    /// The pools by name: for whoever looks up many, since there may be ten thousand.
+    pub fn pools_by_name(&self) -> BTreeMap<&str, &Pool> {
+        self.pools.iter().map(|pool| (&*pool.name, pool)).collect()
     }
 }

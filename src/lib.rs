@@ -10,6 +10,9 @@ pub mod config;
 
 pub mod ipvsadm;
 
+pub mod import;
+pub mod saved;
+
 pub mod engine;
 
 pub mod view;

@@ -6,6 +6,8 @@ pub mod destination;
 pub mod kernel;
 pub mod op;
 pub mod postgres;
+pub mod saved;
 pub mod server;
 pub mod service;
+pub mod setting;
 pub mod table;

@@ -9,8 +9,10 @@
     reason = "test code"
 )]
 
+mod attributes;
 mod command;
 mod files;
+mod quorum;
 mod rules;
 mod settings;
 mod shown;

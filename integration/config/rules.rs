@@ -149,12 +149,9 @@ fn an_empty_pool_is_refused() {
 
 #[test]
 fn an_unknown_scheduler_is_refused_with_the_nearest_one() {
-    for (word, help) in [
-        ("wlcc", "\"wlc\"?"),
-        ("leastconn", "\"wlc\"?"),
-        ("RoundRobin", "\"wrr\"?"),
-        ("zzz", "one of: rr, wrr"),
-    ] {
+    for (word, help) in
+        [("wlcc", "\"wlc\"?"), ("leastconn", "\"wlc\"?"), ("RoundRobin", "\"wrr\"?")]
+    {
         let value = format!("\"{word}\"");
         refuses(&good_with("\"wrr\"", &value), &value, "unknown scheduler", help);
     }
@@ -264,8 +261,6 @@ fn words_of_the_design_that_are_not_built_are_refused_as_such() {
         ("probe = \"none\"", "probe = \"tcp\""),
         ("probe = \"none\"", "probe = \"http\""),
         ("probe = \"none\"", "probe = \"exec\""),
-        ("scheduler = \"wrr\"", "protocol = \"udp\""),
-        ("scheduler = \"wrr\"", "protocol = \"sctp\""),
         ("scheduler = \"wrr\"", "on_down = \"drain\""),
         ("pulse = \"100ms\"", "sslmode = \"verify-ca\""),
         ("pulse = \"100ms\"", "sslmode = \"verify-full\""),

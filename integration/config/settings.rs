@@ -35,6 +35,7 @@ fn what_nobody_writes_has_the_documented_default() {
         lost_after: Duration::from_millis(1500),
         admission: Duration::from_secs(2),
         rise: 3,
+        fall: 1,
         source: None,
     };
     assert_eq!(postgres(&config), expected);
@@ -90,8 +91,8 @@ fn a_default_probe_holds_for_pools_that_name_none() {
 #[test]
 fn a_bad_default_is_one_finding_however_many_take_it_and_even_if_none_does() {
     refuses(&good_after("[defaults.server]\nweight = -1"), "-1", "not 0 to", "whole number");
-    let text = good_after("[defaults.service]\nscheduler = \"zzz\"");
-    refuses(&text, "\"zzz\"", "unknown scheduler", "wlc");
+    let text = good_after("[defaults.service]\nscheduler = \"wlcc\"");
+    refuses(&text, "\"wlcc\"", "unknown scheduler", "wlc");
     refuses("[defaults.postgres]\nrise = 0\n", "0", "0 is not 1 to 100", "whole number");
     refuses("[defaults.postgres]\npulse = \"1s\"\n", "\"1s\"", "less than two pulses", "2s");
 }

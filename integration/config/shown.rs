@@ -9,17 +9,17 @@ use super::{findings, good_with};
 fn a_finding_underlines_the_text_and_says_what_to_do() {
     let text = good_with("address = \"10.9.0.100:5432\"", "address = \"10.9.0.100:0\"");
     let error = check_text("pgvs.toml", &text).unwrap_err();
-    let expected = r#"error: 10.9.0.100:0: 0 is not a port
+    let expected = r#"error: 10.9.0.100:0: 0 is not a port, but all of them, which a client must keep to one server
   --> pgvs.toml:29:11
    |
 29 | address = "10.9.0.100:0"
-   |           ^^^^^^^^^^^^^^ not accepted
+   |           ^^^^^^^^^^^^^^ needs persistence
    |
-   = help: PostgreSQL's is 10.9.0.100:5432"#;
+   = help: write 10.9.0.100:5432, or persistence_timeout = "5m" beside it"#;
     assert_eq!(error.to_string(), expected);
     assert_eq!(
         error.line(),
-        "pgvs.toml:29:11: 10.9.0.100:0: 0 is not a port; PostgreSQL's is 10.9.0.100:5432"
+        "pgvs.toml:29:11: 10.9.0.100:0: 0 is not a port, but all of them, which a client must keep to one server; write 10.9.0.100:5432, or persistence_timeout = \"5m\" beside it"
     );
 }
 

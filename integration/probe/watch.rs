@@ -25,6 +25,7 @@ pub(crate) fn settings() -> PostgresProbe {
         lost_after: Duration::from_millis(1500),
         admission: Duration::from_millis(200),
         rise: 3,
+        fall: 1,
         source: None,
     }
 }

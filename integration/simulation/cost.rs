@@ -16,12 +16,14 @@ use pgvs::time::Time;
 use pgvs::wire::proc::ProcTable;
 
 use crate::kernel::{Author, Kernel};
+use crate::settings::Settings;
 use crate::setup;
 
 /// The engine with a kernel that does everything at once.
 struct Bench {
     controller: Controller,
     kernel: Kernel,
+    settings: Settings,
     transactions: Vec<Vec<Op>>,
     probes: Vec<ProbeId>,
     actions: usize,
@@ -33,6 +35,7 @@ impl Bench {
         Self {
             controller: Controller::new(Arc::new(config), Memory::default(), Time::ZERO),
             kernel: Kernel::default(),
+            settings: Settings::default(),
             transactions: Vec::new(),
             probes: Vec::new(),
             actions: 0,
@@ -59,12 +62,15 @@ impl Bench {
                         events.push(Event::Applied(acks));
                     }
                     Action::SaveState(_) => events.push(Event::StateSaved(Ok(()))),
+                    Action::ReadSettings(keys) => events.push(self.settings.read(&keys)),
+                    Action::Set(settings) => events.push(self.settings.set(settings)),
                     Action::StartProbe { probe, .. } => self.probes.push(probe),
                     Action::Check => self.is_checking = true,
                     Action::StopProbe(_)
                     | Action::Pace(..)
                     | Action::ProbeNow(_)
                     | Action::HangUp(_)
+                    | Action::Run(_)
                     | Action::Report(_)
                     | Action::Settled
                     | Action::Stopped => (),
@@ -97,7 +103,12 @@ fn many(count: u16, probe: &Probe) -> Config {
             server.address = ([10, high, low, last], 5432).into();
             server
         });
-        pools.push(Pool { name: name(number), probe: probe.clone(), servers: servers.collect() });
+        pools.push(Pool {
+            name: name(number),
+            probe: probe.clone(),
+            alpha: true,
+            servers: servers.collect(),
+        });
         let mut service = setup::service(1, &name(number), Target::Any);
         service.name = format!("service{number}").into();
         service.key = ServiceKey::tcp(([172, 16, high, low], 5432).into());
@@ -173,6 +184,10 @@ fn a_second_of_pulses_of_a_thousand_servers_is_no_work_for_the_table() {
     (bench.actions, bench.transactions) = (0, Vec::new());
     let ticks: u32 = (2..12).map(|beats| beat(&mut bench, beats * 100 + 1)).sum();
     assert_eq!(bench.transactions, [[]; 0], "nothing new was said");
-    assert!(bench.actions <= 2, "{} actions, and two reads of the list were due", bench.actions);
+    assert!(
+        bench.actions <= 3,
+        "{} actions, and two reads of the list and one of the settings were due",
+        bench.actions
+    );
     assert!(ticks <= 20, "{ticks} looks at the silence of all in one second");
 }

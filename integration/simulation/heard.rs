@@ -12,6 +12,7 @@ use pgvs::model::service::ServiceKey;
 use pgvs::model::table::Table;
 use pgvs::time::Time;
 
+use crate::setup;
 use crate::world::World;
 
 /// Silence shorter than this is soft evidence, whatever the probe's settings.
@@ -209,16 +210,17 @@ impl World {
             return;
         }
         for to in fallen {
-            let Some(member) = pool.servers.iter().find(|server| server.address == to.0) else {
-                continue;
-            };
+            let member = self.in_force(key).and_then(|service| {
+                pool.servers.iter().find(|server| setup::key_in(service, server) == *to)
+            });
+            let Some(member) = member else { continue };
             // One that comes up may still fall by what was heard before.
-            let asked = (to.0, settings.clone());
+            let asked = (member.address, settings.clone());
             let is_long = ears.heard.get(&asked).is_some_and(|it| now.since(it.since) > RISE);
             // A primary on an older timeline than the last writer's never serves.
             let newest = ears.newest.get(&pool.name).copied();
             let is_current = |word: &Facts| word.timeline.is_none() || word.timeline >= newest;
-            let fits = match said(to.0)
+            let fits = match said(member.address)
                 .filter(|_| is_long)
                 .filter(is_current)
                 .map(|word| (target, word.role))

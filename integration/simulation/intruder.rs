@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use pgvs::model::destination::{Destination, DestinationKey, Forwarding, Weight};
+use pgvs::model::destination::{
+    Destination, DestinationKey, Forwarding, Thresholds, Tunnel, Weight,
+};
 use pgvs::model::op::Op;
 use pgvs::model::service::{Family, Scheduler, Service, ServiceKey};
 
@@ -20,9 +22,10 @@ impl World {
         }
     }
 
-    /// `ipvsadm -C`.
+    /// `ipvsadm -C`, and sysctls and timeouts as in a kernel that was just started.
     pub(crate) fn flush_all(&mut self) {
-        self.note("another program clears the table".into());
+        self.note("another program clears the table and the settings".into());
+        self.settings.forget();
         let keys: Vec<_> = self.kernel.services.keys().copied().collect();
         let flush = self.rng.u64(MS..FLUSH_LIMIT);
         self.kernel.flush(Author::Intruder, flush, self.now);
@@ -70,7 +73,12 @@ impl World {
         let any = (!there.is_empty()).then(|| setup::pick(&mut self.rng, &there));
         let weight = Weight(setup::pick(&mut self.rng, &[0, 0, 1, 100, 500]));
         let op = match (self.rng.u8(0..9), any) {
-            (0..4, Some((to, old))) => Op::EditDestination(key, to, old.with_weight(weight)),
+            (0, Some((to, old))) => {
+                let thresholds = Thresholds { upper: 7, lower: 0 };
+                let tunnel = Tunnel { kind: Tunnel::GUE, port: 7, flags: 0 };
+                Op::EditDestination(key, to, Destination { thresholds, tunnel, ..old })
+            }
+            (1..4, Some((to, old))) => Op::EditDestination(key, to, old.with_weight(weight)),
             (4 | 5, Some((to, _))) => Op::DeleteDestination(key, to),
             (6, _) => Op::DeleteService(key),
             (7, _) => Op::EditService(key, self.any_service()),

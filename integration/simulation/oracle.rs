@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use pgvs::config::{Config, OnDown, Pool, Probe, Target, VirtualService};
-use pgvs::model::destination::Weight;
+use pgvs::model::destination::{Destination, DestinationKey, Weight};
 use pgvs::model::postgres::Role;
 
 use crate::cluster::{Obstacle, Server, Stage, identity_of};
 use crate::faults::Relief;
+use crate::setup;
 use crate::world::{At, MS, SECOND, What, World};
 
 /// By then everything that waits for something has had its time: refusals 30 s, sessions 12 s, the freeze 10 s.
@@ -116,6 +117,9 @@ impl World {
         if !daemon.is_settled {
             return Some("it does not say that it has settled".into());
         }
+        if let Some(unset) = self.settings.unset(&self.config) {
+            return Some(format!("{unset:?} is not as it should be"));
+        }
         for service in &self.config.services {
             let pool = self.config.pool(&service.pool).unwrap();
             if let Some(wrong) = self.wrong(&self.config, service, pool) {
@@ -150,12 +154,8 @@ impl World {
         if have.service != service.service {
             return Some(format!("it is {:?}", have.service));
         }
-        let weights: BTreeMap<_, _> =
-            have.destinations.iter().map(|(to, it)| (to.0, it.destination.weight)).collect();
-        let forwarding = have.destinations.values().map(|it| it.destination.forwarding);
-        if forwarding.into_iter().any(|it| it != service.forwarding) {
-            return Some("another forwarding method".into());
-        }
+        let have: BTreeMap<_, _> =
+            have.destinations.iter().map(|(&to, it)| (to, it.destination)).collect();
         // Among primaries on one timeline any may be the writer, but only one.
         let writers = self.writers(pool);
         let answers = writers.iter().map(|&writer| self.expected(service, pool, Some(writer)));
@@ -163,7 +163,7 @@ impl World {
         if writers.is_empty() {
             answers.push(self.expected(service, pool, None));
         }
-        (!answers.contains(&weights)).then(|| format!("has {weights:?}, not {answers:?}"))
+        (!answers.contains(&have)).then(|| format!("has {have:?}, not {answers:?}"))
     }
 
     /// Whether a service says who the writer was.
@@ -197,7 +197,7 @@ impl World {
         service: &VirtualService,
         pool: &Pool,
         writer: Option<usize>,
-    ) -> BTreeMap<std::net::SocketAddr, Weight> {
+    ) -> BTreeMap<DestinationKey, Destination> {
         let role = |place: usize| {
             let it = self.server(&pool.servers[place]);
             (it.stage == Stage::Running).then_some(it.role)
@@ -223,6 +223,11 @@ impl World {
             Some(if may_serve { configured } else { Weight::QUIESCED })
         };
         let places = 0..pool.servers.len();
-        places.filter_map(|place| Some((pool.servers[place].address, weight(place)?))).collect()
+        let wanted = places.filter_map(|place| {
+            let server = &pool.servers[place];
+            let (own, limits) = (server.delivery, server.thresholds);
+            Some((setup::key_in(service, server), service.destination(own, limits, weight(place)?)))
+        });
+        wanted.collect()
     }
 }

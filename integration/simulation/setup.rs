@@ -7,13 +7,20 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use pgvs::config::{
-    Config, Director, KernelSettings, OnDown, OnStop, Pool, PostgresProbe, Probe, Server, SslMode,
-    Target, VirtualService,
+    Config, Delivery, Director, KernelSettings, OnDown, OnStop, Pool, PostgresProbe, Probe, Server,
+    SslMode, Target, VirtualService,
 };
-use pgvs::model::destination::{Forwarding, Weight};
+use pgvs::model::destination::{DestinationKey, Forwarding, Thresholds, Tunnel, Weight};
 use pgvs::model::service::{Family, Scheduler, Service, ServiceFlags, ServiceKey};
 
 use crate::kernel::SCHEDULERS;
+
+/// Limits of connections; the simulated kernel keeps them and heeds none.
+const LIMITS: [Thresholds; 3] = [
+    Thresholds { upper: 0, lower: 0 },
+    Thresholds { upper: 100, lower: 0 },
+    Thresholds { upper: 100, lower: 50 },
+];
 
 pub(crate) fn probe(pulse: u64) -> PostgresProbe {
     PostgresProbe {
@@ -26,6 +33,7 @@ pub(crate) fn probe(pulse: u64) -> PostgresProbe {
         lost_after: Duration::from_millis(1500),
         admission: Duration::from_secs(2),
         rise: 3,
+        fall: 1,
         source: None,
     }
 }
@@ -35,6 +43,9 @@ pub(crate) fn server(cluster: u8, number: u8, weight: u32) -> Server {
         name: format!("pg{number}").into(),
         address: SocketAddr::from(([10, 8, cluster, number], 5432)),
         weight: Weight(weight),
+        thresholds: Thresholds::default(),
+        delivery: None,
+        is_backup: false,
     }
 }
 
@@ -44,6 +55,23 @@ pub(crate) fn key(number: u8) -> ServiceKey {
         5 => ServiceKey::FwMark { family: Family::V4, mark: 5 },
         n => ServiceKey::tcp(SocketAddr::from(([10, 9, 0, 100 + n], 5432))),
     }
+}
+
+/// What the kernel knows a server by in a service.
+pub(crate) fn key_in(service: &VirtualService, server: &Server) -> DestinationKey {
+    service.destination_key(server.address, server.delivery)
+}
+
+/// How packets may reach servers: every port is 5432, so that any way will do.
+fn any_delivery(rng: &mut Rng) -> Delivery {
+    let forwarding =
+        pick(rng, &[Forwarding::Masquerade, Forwarding::DirectRoute, Forwarding::Tunnel]);
+    let mut tunnel = Tunnel::default();
+    if forwarding == Forwarding::Tunnel && rng.bool() {
+        let port = pick(rng, &[6080, 6081]);
+        tunnel = Tunnel { kind: Tunnel::GUE, port, flags: rng.u16(0..3) };
+    }
+    Delivery { forwarding, tunnel }
 }
 
 /// Services that the daemon is never told of.
@@ -56,13 +84,17 @@ pub(crate) fn service(number: u8, pool: &str, target: Target) -> VirtualService 
     let scheduler = Scheduler::new("wlc").unwrap();
     VirtualService {
         name: format!("s{number}").into(),
+        shares_name: false,
         key,
         service: Service::plain(scheduler, key.family()),
         forwarding: Forwarding::Masquerade,
+        tunnel: Tunnel::default(),
         pool: pool.into(),
         target,
         on_down: OnDown::Cut,
         drain_timeout: Duration::from_secs(5),
+        source_nat: None,
+        quorum: None,
     }
 }
 
@@ -75,7 +107,7 @@ pub(crate) fn config(pools: Vec<Pool>, services: Vec<VirtualService>) -> Config 
             on_stop: OnStop::Leave,
             freeze_timeout: Duration::from_secs(10),
         },
-        kernel: KernelSettings { manage: true },
+        kernel: KernelSettings::default(),
         pools,
         services,
     }
@@ -107,7 +139,7 @@ pub(crate) fn random(rng: &mut Rng) -> Config {
             services.push(service);
             next_key += 1;
         }
-        pools.push(Pool { name: name.into(), probe: kind, servers });
+        pools.push(Pool { name: name.into(), probe: kind, alpha: true, servers });
     }
     let mut config = config(pools, services);
     config.director.on_stop = pick(rng, &[OnStop::Leave, OnStop::Quiesce, OnStop::Remove]);
@@ -130,7 +162,12 @@ pub(crate) fn edit(config: &Config, rng: &mut Rng) -> Config {
         0..3 => {
             let servers = &mut config.pools[pool].servers;
             let server = rng.usize(0..servers.len());
-            servers[server].weight = Weight(pick(rng, &[0, 1, 50, 100, 200]));
+            let server = &mut servers[server];
+            match rng.u8(0..4) {
+                0 => server.thresholds = pick(rng, &LIMITS),
+                1 => server.delivery = rng.bool().then(|| any_delivery(rng)),
+                _ => server.weight = Weight(pick(rng, &[0, 1, 50, 100, 200])),
+            }
         }
         3 | 4 => add_server(&mut config.pools[pool], rng),
         5 | 6 if config.pools[pool].servers.len() > 1 => {
@@ -152,8 +189,9 @@ pub(crate) fn edit(config: &Config, rng: &mut Rng) -> Config {
         9 => {
             let service = &mut any_service(&mut config, rng).service;
             service.scheduler = Scheduler::new(pick(rng, &SCHEDULERS)).unwrap();
+            service.flags = pick(rng, &[ServiceFlags::default(), ServiceFlags::SCHED_1]);
             if rng.bool() {
-                service.flags = ServiceFlags::PERSISTENT;
+                service.flags = service.flags.with(ServiceFlags::PERSISTENT);
                 service.timeout = 300;
             }
         }
@@ -174,7 +212,8 @@ pub(crate) fn edit(config: &Config, rng: &mut Rng) -> Config {
         }
         _ => {
             let service = any_service(&mut config, rng);
-            service.forwarding = pick(rng, &[Forwarding::Masquerade, Forwarding::DirectRoute]);
+            let Delivery { forwarding, tunnel } = any_delivery(rng);
+            (service.forwarding, service.tunnel) = (forwarding, tunnel);
             service.on_down = pick(rng, &[OnDown::Cut, OnDown::Hold]);
         }
     }

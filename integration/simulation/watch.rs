@@ -13,7 +13,9 @@ use pgvs::model::table::Entry;
 
 use crate::daemon::micros;
 use crate::heard::Ears;
+use crate::jobs::Job;
 use crate::kernel::Author;
+use crate::setup;
 use crate::world::{At, MS, SECOND, World};
 
 /// Another program's change is repaired within so long.
@@ -56,9 +58,12 @@ impl World {
     }
 
     pub(crate) fn is_member(&self, key: ServiceKey, to: DestinationKey) -> bool {
-        let pool =
-            self.in_force(key).and_then(|service| self.daemon.as_ref()?.config.pool(&service.pool));
-        pool.is_some_and(|pool| pool.servers.iter().any(|server| server.address == to.0))
+        let config = self.daemon.as_ref().map(|daemon| &daemon.config);
+        let (Some(service), Some(config)) = (self.in_force(key), config) else { return false };
+        let pool = config.pool(&service.pool);
+        pool.is_some_and(|pool| {
+            pool.servers.iter().any(|server| setup::key_in(service, server) == to)
+        })
     }
 
     pub(crate) fn watch_start(&mut self) {
@@ -93,11 +98,21 @@ impl World {
                 self.in_force(key).map_or(Duration::from_secs(300), |it| it.drain_timeout);
             let deadline = self.now + u64::try_from(timeout.as_micros()).unwrap();
             for &to in service.destinations.keys().filter(|&&to| !self.is_member(key, to)) {
+                // What is on its way to the kernel was decided while it was a member.
+                let is_going = self.is_under_way(&Op::DeleteDestination(key, to));
                 let earlier = self.watch.left.get(&(key, to)).copied();
+                let earlier = earlier.or(is_going.then_some(self.now));
                 left.insert((key, to), earlier.map_or(deadline, |earlier| earlier.min(deadline)));
             }
         }
         self.watch.left = left;
+    }
+
+    fn is_under_way(&self, op: &Op) -> bool {
+        match self.daemon.as_ref().and_then(|daemon| daemon.job.as_ref()) {
+            Some(Job::Apply { ops, .. }) => ops.contains(op),
+            Some(Job::Dump { .. } | Job::Check) | None => false,
+        }
     }
 
     pub(crate) fn watch_event(&mut self, event: &Event) {
@@ -129,7 +144,12 @@ impl World {
                 self.watch.ears.adopted.get_or_insert_with(|| table.clone());
             }
             Event::KernelFailed(why) => self.note(format!("kernel failed: {why}")),
-            Event::Tick | Event::Checked(_) | Event::Applied(_) | Event::StateSaved(_) => (),
+            Event::Tick
+            | Event::Checked(_)
+            | Event::Applied(_)
+            | Event::SettingsRead(_)
+            | Event::SettingsApplied(_)
+            | Event::StateSaved(_) => (),
         }
         self.watch_doubles();
     }

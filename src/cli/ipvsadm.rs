@@ -2,7 +2,7 @@
 //!
 //! A command line is read before the kernel is opened, so that wrong usage, help and version need no kernel.
 
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, BufRead as _, ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use crate::host::names::SystemNames;
@@ -91,23 +91,29 @@ impl Session<'_> {
     fn restore(&mut self) -> Result<(), End> {
         // Without IPVS nothing is read.
         self.kernel()?;
-        let mut text = Vec::new();
-        let read = io::stdin().lock().read_to_end(&mut text);
-        read.map_err(|error| Refused {
-            text: format!("ipvsadm: read the standard input: {error}"),
-            code: NO_IPVS,
-            goes_on: false,
-        })?;
+        let mut input = io::stdin().lock();
         let mut result = Ok(());
-        for line in restore::lines(&String::from_utf8_lossy(&text)) {
-            result = match self.carry_out(&line, Lines::Nested) {
-                Err(End::Refused(refused)) if refused.goes_on => {
-                    complain(&refused.text);
-                    Err(End::Said(refused.code))
-                }
-                Err(end) => return Err(end),
-                Ok(()) => Ok(()),
-            };
+        loop {
+            // A line is carried out when it is there: whoever writes them may wait for what comes of each.
+            let mut text = Vec::new();
+            let read = input.read_until(b'\n', &mut text).map_err(|error| Refused {
+                text: format!("ipvsadm: read the standard input: {error}"),
+                code: NO_IPVS,
+                goes_on: false,
+            })?;
+            if read == 0 {
+                break;
+            }
+            for line in restore::lines(&String::from_utf8_lossy(&text)) {
+                result = match self.carry_out(&line, Lines::Nested) {
+                    Err(End::Refused(refused)) if refused.goes_on => {
+                        complain(&refused.text);
+                        Err(End::Said(refused.code))
+                    }
+                    Err(end) => return Err(end),
+                    Ok(()) => Ok(()),
+                };
+            }
         }
         result
     }

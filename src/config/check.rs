@@ -4,10 +4,19 @@
 
 mod address;
 mod choices;
+mod delivery;
 mod director;
+mod kernel;
+mod key;
+mod nat;
+mod persistence;
 mod pool;
 mod postgres;
+mod quorum;
+mod scheduling;
+mod server;
 mod service;
+mod sync;
 mod value;
 
 use std::collections::BTreeMap;
@@ -19,6 +28,7 @@ use super::file::Defaults;
 use super::outside::HostView;
 use super::report::{Draft, Place, Report};
 use super::sources::Sources;
+use crate::model::service::ServiceKey;
 
 /// What the rules look at, and what they know so far.
 struct Check<'a> {
@@ -30,10 +40,20 @@ struct Check<'a> {
     pools: BTreeMap<Box<str>, pool::Known>,
     /// Services by name.
     services: BTreeMap<Box<str>, Place>,
+    /// Services by what the kernel knows them by.
+    keys: BTreeMap<ServiceKey, Place>,
     /// The first server at each address.
     servers: BTreeMap<SocketAddr, Place>,
     /// Addresses that were said to be absent, each once.
     absent: BTreeMap<IpAddr, Place>,
+    /// The first persistent service.
+    persistent: Option<Place>,
+    /// The first service with a server of the other address family, and that server.
+    mixed: Option<(Place, Place)>,
+    /// Where conntrack is switched off, which full NAT needs.
+    no_conntrack: Option<Place>,
+    /// The first sync daemon.
+    sync_daemon_at: Option<Place>,
 }
 
 /// Checks the files; `None`, or any error in the report, means that they are refused.
@@ -49,6 +69,11 @@ pub(super) fn check(sources: &Sources, host: &HostView, report: &mut Report) -> 
         services: BTreeMap::new(),
         servers: BTreeMap::new(),
         absent: BTreeMap::new(),
+        keys: BTreeMap::new(),
+        persistent: None,
+        mixed: None,
+        no_conntrack: None,
+        sync_daemon_at: None,
     };
     check.only_in_the_main_file();
     let director = check.director(main);
@@ -60,12 +85,11 @@ pub(super) fn check(sources: &Sources, host: &HostView, report: &mut Report) -> 
         pools.extend(file.pool.iter().map(|pool| check.pool(number, pool)));
     }
     let mut services = Vec::new();
-    let mut keys = BTreeMap::new();
     for (number, file) in sources.files() {
-        let read =
-            file.service.iter().filter_map(|service| check.service(number, service, &mut keys));
-        services.extend(read);
+        services.extend(file.service.iter().flat_map(|service| check.service(number, service)));
     }
+    check.persistence_ends_with_weight(kernel.manage);
+    check.sync_beside_mixed();
     check.addresses_of_this_host();
     check.unused_pools();
     if services.is_empty() && check.report.errors() == 0 {
@@ -82,10 +106,12 @@ impl Check<'_> {
     /// Settings of the whole director stand in one place, so that nobody has to look for them.
     fn only_in_the_main_file(&mut self) {
         for (number, file) in self.sources.files().skip(1) {
-            let tables: [(&str, Option<Range<usize>>); 4] = [
+            let sync_daemon = file.sync_daemon.first().map(toml::Spanned::span);
+            let tables: [(&str, Option<Range<usize>>); 5] = [
                 ("include", file.include.as_ref().map(toml::Spanned::span)),
                 ("[director]", file.director.as_ref().map(toml::Spanned::span)),
                 ("[kernel]", file.kernel.as_ref().map(toml::Spanned::span)),
+                ("[[sync_daemon]]", sync_daemon),
                 ("[defaults]", file.defaults.as_ref().map(toml::Spanned::span)),
             ];
             for (what, span) in tables {
@@ -101,11 +127,11 @@ impl Check<'_> {
 
     /// Reads the defaults once by themselves: a mistake in one that everybody overrides is a mistake.
     fn defaults(&mut self) {
-        let defaults = self.defaults;
         let none = super::file::Table::default();
         self.probe_kind(0, None);
+        value::boolean(self.report, value::written(0, self.defaults.pool.0.alpha.as_ref()), true);
         self.postgres(0, &none.0);
-        value::weight(self.report, value::written(0, defaults.server.0.weight.as_ref()));
+        self.server_defaults();
         self.service_defaults();
     }
 

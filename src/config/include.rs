@@ -32,12 +32,12 @@ impl Include {
 }
 
 /// Whether a text holds characters that stand for others.
-pub(super) fn has_wildcard(text: &str) -> bool {
+pub(crate) fn has_wildcard(text: &str) -> bool {
     text.contains(['*', '?'])
 }
 
 /// Matches without recursion: time is at most pattern times name, whatever the number of stars.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let (mut pattern, mut name) = (pattern.chars(), name.chars());
     // Where to go on after the last star took one more character.
     let mut retry = None;

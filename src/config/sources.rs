@@ -2,7 +2,7 @@
 //!
 //! Reads nothing itself: whoever can read files hands in their texts and says what could not be read.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -10,9 +10,10 @@ use toml::Spanned;
 use super::file::{self, Field, File, Scalar};
 use super::finding::{ConfigError, Findings};
 use super::include::{Include, has_wildcard};
-use super::outside::{HostView, Questions};
+use super::outside::{HostView, IP_VS, Questions, module_of};
+use super::range::{MAX_ADDRESSES, Range};
 use super::report::{Draft, Place, Report, Source};
-use super::{Config, check, syntax};
+use super::{Config, check, syntax, unknown};
 
 /// The files of one configuration, and what is wrong with them so far.
 #[derive(Debug, Default)]
@@ -42,13 +43,14 @@ impl Sources {
     /// Takes one file's text: the main file's first, then those it includes.
     pub fn add(&mut self, path: &Path, text: &str) {
         let number = self.texts.len();
-        let file = match file::parse(text) {
-            Ok(file) => file,
-            Err(error) => {
-                self.report.error(syntax::draft(number, text, &error));
-                File::default()
-            }
-        };
+        let mut keys = Vec::new();
+        let file = unknown::parse(text, &mut keys).unwrap_or_else(|error| {
+            self.report.error(syntax::draft(number, text, &error));
+            File::default()
+        });
+        for key in &keys {
+            self.report.error(syntax::unknown_key(number, key));
+        }
         self.texts.push(Source { path: path.to_owned(), text: text.into() });
         self.files.push(file);
     }
@@ -100,11 +102,19 @@ impl Sources {
                     text(&postgres.source).and_then(|source| source.parse::<IpAddr>().ok());
                 questions.addresses.extend(source);
             }
-            for service in &file.service {
-                let address = text(&service.get_ref().0.address);
-                let address = address.and_then(|address| address.parse::<SocketAddr>().ok());
-                questions.addresses.extend(address.map(|address| address.ip()));
+            let service = file.service.iter().map(|service| &service.get_ref().0);
+            service.for_each(|service| ask_for_service(service, &mut questions));
+            let defaults = file.defaults.iter().map(|defaults| &defaults.get_ref().0.service.0);
+            for service in defaults {
+                let scheduler = text(&service.scheduler).map(|name| module_of(name).into());
+                questions.modules.extend(scheduler);
+                questions.addresses.extend(address_of(&service.source_nat));
             }
+            let interfaces = file.sync_daemon.iter().map(|it| &it.get_ref().0.interface);
+            questions.interfaces.extend(interfaces.filter_map(text).map(Into::into));
+        }
+        if !questions.modules.is_empty() {
+            questions.modules.insert(IP_VS.into());
         }
         questions
     }
@@ -147,10 +157,37 @@ impl Sources {
     }
 }
 
+/// Its addresses, and the modules that its scheduler and persistence engine are.
+fn ask_for_service(service: &file::Service, questions: &mut Questions) {
+    let addresses: Vec<&str> = match service.address.as_ref().map(Spanned::get_ref) {
+        Some(Scalar::List(list)) => {
+            list.iter().filter_map(|address| scalar_text(address.get_ref())).collect()
+        }
+        one => one.and_then(scalar_text).into_iter().collect(),
+    };
+    for range in addresses.into_iter().filter_map(|address| Range::parse(address).ok()) {
+        let addresses = range.addresses().take(MAX_ADDRESSES);
+        questions.addresses.extend(addresses.map(|address| address.ip()));
+    }
+    questions.addresses.extend(address_of(&service.source_nat));
+    let scheduler = text(&service.scheduler).unwrap_or("wlc");
+    questions.modules.insert(module_of(scheduler).into());
+    let engine = text(&service.pe).map(|engine| format!("ip_vs_pe_{engine}").into());
+    questions.modules.extend(engine);
+}
+
+fn address_of(field: &Field) -> Option<IpAddr> {
+    text(field)?.parse().ok()
+}
+
 fn text(field: &Field) -> Option<&str> {
-    match field.as_ref().map(Spanned::get_ref) {
-        Some(Scalar::Text(text)) => Some(text),
-        Some(Scalar::Integer(_) | Scalar::Boolean(_) | Scalar::Other(_)) | None => None,
+    field.as_ref().and_then(|field| scalar_text(field.get_ref()))
+}
+
+fn scalar_text(scalar: &Scalar) -> Option<&str> {
+    match scalar {
+        Scalar::Text(text) => Some(text),
+        Scalar::Integer(_) | Scalar::Boolean(_) | Scalar::List(_) | Scalar::Other(_) => None,
     }
 }
 

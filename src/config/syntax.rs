@@ -4,6 +4,7 @@
 
 use super::file;
 use super::report::{Draft, Place};
+use super::unknown::Unknown;
 use super::words;
 
 /// The finding for a parser's error in the text of file number `file`.
@@ -12,9 +13,6 @@ pub(super) fn draft(file: usize, text: &str, error: &toml::de::Error) -> Draft {
     let place = Place::new(file, span.clone());
     let marked = text.get(span.clone()).unwrap_or_default();
     let message = error.message();
-    if message.starts_with("unknown field") {
-        return unknown_key(place, marked.trim_matches(['"', '\'']), message);
-    }
     let brought_along = words::elsewhere(first_word(text, span.start));
     if let (Some(here), "key with no value, expected `=`") = (brought_along, message) {
         return Draft::new("this is not TOML").at(place, "expected `key = value`").help(here);
@@ -42,14 +40,16 @@ pub(super) fn draft(file: usize, text: &str, error: &toml::de::Error) -> Draft {
     draft.at(place, "here")
 }
 
-fn unknown_key(place: Place, key: &str, message: &str) -> Draft {
+/// The finding for a key that its table does not take.
+pub(super) fn unknown_key(file: usize, unknown: &Unknown) -> Draft {
+    let place = Place::new(file, unknown.span.clone());
+    let key = &*unknown.key;
     if words::is_not_yet(key) {
         return Draft::new(format!("`{key}` is not built yet"))
             .at(place, "not yet")
             .help("leave it out: a key that has no effect is refused, never ignored");
     }
     let draft = Draft::new(format!("unknown key `{key}`")).at(place, "unknown here");
-    let accepted = accepted(message);
     // The words of others first: `backend` is nearer to nothing of ours.
     if let Some(here) = words::elsewhere(key) {
         return draft.help(here);
@@ -62,17 +62,9 @@ fn unknown_key(place: Place, key: &str, message: &str) -> Draft {
     if !tables.is_empty() {
         return draft.help(format!("`{key}` belongs to {}", tables.join(" or ")));
     }
-    match words::nearest(key, accepted.iter().copied()) {
+    match words::nearest(key, unknown.accepted.iter().copied()) {
         Some(near) => draft.help(format!("did you mean `{near}`?")),
-        None => draft.help(format!("known here: {}", accepted.join(", "))),
-    }
-}
-
-/// The keys that the parser would have taken; it says them only in its message.
-fn accepted(message: &str) -> Vec<&str> {
-    match message.split_once(", expected ") {
-        Some((_, list)) => list.split('`').skip(1).step_by(2).collect(),
-        None => Vec::new(),
+        None => draft.help(format!("known here: {}", unknown.accepted.join(", "))),
     }
 }
 

@@ -31,15 +31,17 @@ impl Reconciler {
             let Some(entry) = actual.services.get(key) else {
                 continue;
             };
+            service.count.adopt(service.config.quorum.as_ref(), entry);
             let Some(pool) = pools.get(service.pool) else {
                 continue;
             };
             for (place, member) in pool.members.iter().enumerate() {
+                let to = service.config.destination_key(member.address, member.delivery);
                 let is_new = service.decisions.get(place).is_none_or(Option::is_none);
                 let Some(adopted) = service.adopted.get_mut(place).filter(|_| is_new) else {
                     continue;
                 };
-                let Some(destination) = entry.destinations.get(&member.key()) else {
+                let Some(destination) = entry.destinations.get(&to) else {
                     *adopted = is_start.then_some(Adopted::Absent);
                     continue;
                 };

@@ -10,21 +10,24 @@ use super::event::Action;
 use super::evidence::{Pace, ProbeId};
 use super::health::{Health, Verdict};
 use super::policy::{Adopted, Decision, Reason};
-use crate::config::{Config, OnDown, PostgresProbe, Probe, VirtualService};
-use crate::model::destination::{DestinationKey, Weight};
+use super::quorum::Count;
+use crate::config::{Config, Delivery, OnDown, PostgresProbe, Probe, VirtualService};
+use crate::model::destination::{DestinationKey, Thresholds, Weight};
 use crate::model::server::ServerId;
 use crate::model::service::ServiceKey;
 use crate::model::table::Table;
 use crate::time::Time;
 
 /// So long a server keeps the weight that the kernel has without a verdict of its own.
-const ADOPT_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const ADOPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A pool as the engine works with it.
 #[derive(Clone, Debug)]
 pub(super) struct PoolState {
     pub(super) name: Box<str>,
     pub(super) members: Vec<Member>,
+    /// Whether its servers count as up before they have answered.
+    pub(super) starts_up: bool,
     /// The services of the pool.
     pub(super) services: Vec<ServiceKey>,
     pub(super) cluster: Cluster,
@@ -41,15 +44,13 @@ pub(super) struct Member {
     pub(super) name: Box<str>,
     pub(super) address: SocketAddr,
     pub(super) weight: Weight,
+    pub(super) thresholds: Thresholds,
+    /// How packets reach it, where that is not what its services say.
+    pub(super) delivery: Option<Delivery>,
+    /// Whether it serves only where no other server is left.
+    pub(super) is_backup: bool,
     /// Its probe; `None`: it is not probed.
     pub(super) probe: Option<ProbeId>,
-}
-
-impl Member {
-    /// What the kernel knows it by.
-    pub(super) const fn key(&self) -> DestinationKey {
-        DestinationKey(self.address)
-    }
 }
 
 /// A service of the config as the engine works with it; the lists follow the pool's members.
@@ -64,6 +65,20 @@ pub(super) struct ServiceState {
     pub(super) cuts: Vec<Option<Cut>>,
     /// The member that last had weight in a service for the primary.
     pub(super) last_writer: Option<usize>,
+    /// How many servers may serve, where somebody wants to know.
+    pub(super) count: Count,
+}
+
+impl ServiceState {
+    /// What the kernel knows a member by in this service.
+    pub(super) fn key_of(&self, member: &Member) -> DestinationKey {
+        self.config.destination_key(member.address, member.delivery)
+    }
+
+    /// The member that the kernel knows by this in this service.
+    fn place_of(&self, members: &[Member], to: DestinationKey) -> Option<usize> {
+        members.iter().position(|member| self.key_of(member) == to)
+    }
 }
 
 /// The sessions of a destination are being cut: it is deleted, and may not return before they are flushed.
@@ -94,6 +109,8 @@ pub(super) struct Membership {
     pub(super) probes: BTreeMap<ProbeId, ProbeState>,
     /// The services with a cut under way.
     pub(super) cutting: BTreeSet<ServiceKey>,
+    /// Whether servers that have not been heard since the start, or since the config names them, may yet speak.
+    pub(super) is_waiting: bool,
     next_probe: u32,
 }
 
@@ -103,12 +120,13 @@ impl Membership {
         self.pools.get(service.pool).map_or(&[], |pool| &pool.members)
     }
 
-    /// Whether a destination is a member of a service.
+    /// Whether a destination is a member of a service, or its sorry server.
     pub(super) fn is_member(&self, service: ServiceKey, to: DestinationKey) -> bool {
         let Some(service) = self.services.get(&service) else {
             return false;
         };
-        self.pools.get(service.pool).is_some_and(|pool| pool.place_of(to).is_some())
+        service.place_of(self.members(service), to).is_some()
+            || service.sorry_server().is_some_and(|(sorry, _)| sorry == to)
     }
 
     /// The kernel has deleted a destination: if it is a member it stays away until its sessions are flushed.
@@ -116,7 +134,8 @@ impl Membership {
         let Some(service) = self.services.get_mut(&key) else {
             return;
         };
-        let place = self.pools.get(service.pool).and_then(|pool| pool.place_of(to));
+        let pool = self.pools.get(service.pool);
+        let place = pool.and_then(|pool| service.place_of(&pool.members, to));
         let Some(place) = place else { return };
         let Some(cut) = service.cuts.get_mut(place) else {
             return;
@@ -156,7 +175,9 @@ impl Membership {
             let Some(pool) = self.pools.get(service.pool) else {
                 continue;
             };
+            let config = &service.config;
             for (cut, member) in service.cuts.iter_mut().zip(&pool.members) {
+                let to = config.destination_key(member.address, member.delivery);
                 *cut = match *cut {
                     Some(Cut::Since(at)) if at.after(flush) <= now => {
                         pools.insert(service.pool);
@@ -164,7 +185,7 @@ impl Membership {
                     }
                     // It is gone without our doing, or was never there.
                     Some(Cut::Wanted)
-                        if actual.is_some_and(|it| it.destination(key, member.key()).is_none()) =>
+                        if actual.is_some_and(|it| it.destination(key, to).is_none()) =>
                     {
                         Some(Cut::Since(now))
                     }
@@ -200,6 +221,7 @@ impl Membership {
         let old = std::mem::take(self);
         self.next_probe = old.next_probe;
         self.cutting = old.cutting.clone();
+        self.is_waiting = true;
         for (place, pool) in config.pools.iter().enumerate() {
             let members = pool
                 .servers
@@ -208,6 +230,9 @@ impl Membership {
                     name: server.name.clone(),
                     address: server.address,
                     weight: server.weight,
+                    thresholds: server.thresholds,
+                    delivery: server.delivery,
+                    is_backup: server.is_backup,
                     probe: match &pool.probe {
                         Probe::None => None,
                         Probe::Postgres(settings) => {
@@ -219,6 +244,7 @@ impl Membership {
             self.pools.push(PoolState {
                 name: pool.name.clone(),
                 members,
+                starts_up: !pool.alpha,
                 services: Vec::new(),
                 cluster: Cluster::default(),
                 view: View::default(),
@@ -226,8 +252,13 @@ impl Membership {
                 is_hurried: false,
             });
         }
+        let places: BTreeMap<Box<str>, usize> =
+            self.pools.iter().enumerate().map(|(place, pool)| (pool.name.clone(), place)).collect();
         for service in &config.services {
-            self.add_service(service, &old);
+            // `check` refuses a service whose pool does not exist.
+            if let Some(&place) = places.get(&service.pool) {
+                self.add_service(service, place, &old);
+            }
         }
         for pool in &mut self.pools {
             pool.inherit(&old);
@@ -274,11 +305,7 @@ impl Membership {
         id
     }
 
-    fn add_service(&mut self, config: &VirtualService, old: &Self) {
-        let Some(place) = self.pools.iter().position(|pool| pool.name == config.pool) else {
-            // `check` refuses a service whose pool does not exist.
-            return;
-        };
+    fn add_service(&mut self, config: &VirtualService, place: usize, old: &Self) {
         let Some(pool) = self.pools.get_mut(place) else {
             return;
         };
@@ -314,17 +341,13 @@ impl Membership {
             adopted,
             cuts,
             last_writer,
+            count: before.map(|service| service.count).unwrap_or_default(),
         };
         self.services.insert(config.key, state);
     }
 }
 
 impl PoolState {
-    /// The place of the member at an address.
-    pub(super) fn place_of(&self, key: DestinationKey) -> Option<usize> {
-        self.members.iter().position(|member| member.address == key.0)
-    }
-
     /// Keeps who was the writer, if it is still a member.
     fn inherit(&mut self, old: &Membership) {
         let Some(pool) = old.pools.iter().find(|pool| pool.name == self.name) else {
@@ -332,7 +355,7 @@ impl PoolState {
         };
         let moved = |place: Option<usize>| {
             let address = pool.members.get(place?)?.address;
-            self.place_of(DestinationKey(address))
+            self.members.iter().position(|member| member.address == address)
         };
         let incumbent = moved(pool.cluster.incumbent);
         let writer = moved(pool.view.writer);

@@ -2,13 +2,14 @@
 //!
 //! Without memory: the same facts give the same decision.
 
-use std::fmt;
+mod reason;
 
 use super::cluster::Standing;
 use super::health::{Condition, Verdict};
 use crate::config::{OnDown, Target};
 use crate::model::destination::Weight;
-use crate::model::postgres::{Role, SqlState};
+use crate::model::postgres::Role;
+pub use reason::{Reason, Soft};
 
 /// What is known of one server where a service is decided.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,10 @@ pub struct View {
     pub adopted: Option<Adopted>,
     /// The configured weight.
     pub configured: Weight,
+    /// Whether it serves only where no other server is left.
+    pub is_backup: bool,
+    /// Whether it counts as up before it has answered, where its role does not matter.
+    pub starts_up: bool,
     /// Whether its sessions are being cut, so that it must stay away a moment longer.
     pub is_cut: bool,
 }
@@ -45,129 +50,135 @@ pub struct Decision {
     pub reason: Reason,
 }
 
-/// Evidence that quiesces, but never the last one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Soft {
-    /// No slot is free.
-    Full,
-    /// Refuses fresh connections with a code of its own.
-    Refusing(SqlState),
-    /// Fresh connections do not get through.
-    Hung,
-    /// It ended the probe's session as a server does that stops.
-    Ending,
-    /// No answer.
-    Silent,
-}
-
-/// Why a server has its weight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It may serve.
-    Serving,
-    /// The primary serves because no standby is left.
-    Fallback,
-    /// The weight that the kernel had; no verdict yet.
-    Adopted,
-    /// The operator configured weight 0.
-    ConfiguredZero,
-    /// No verdict yet.
-    NoVerdict,
-    /// Its role is not the one that the service wants.
-    Role(Role),
-    /// It says that it is a primary, but another server is the writer.
-    OtherWriter,
-    /// It says that it is a primary, on an older timeline than the last writer's.
-    Outdated,
-    /// It belongs to another cluster.
-    Foreign,
-    /// Takes no new connections after it had been up.
-    Closing,
-    /// Takes no connections yet.
-    Starting,
-    /// Nothing listens.
-    Down,
-    /// Silent for too long.
-    Lost,
-    /// Lowered by soft evidence.
-    Soft(Soft),
-    /// Soft evidence speaks against it, but it is kept: the last ones never go.
-    Kept(Soft),
-    /// It is silent, but so are all at once: we suspect ourselves.
-    Frozen,
-    /// Its old sessions are being flushed by the kernel.
-    Cut,
-}
-
 /// What a server is to a service, before its peers are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
+    /// Whatever the others are.
     Fixed(Decision),
-    Candidate { weight: Weight, soft: Option<Soft>, reason: Reason },
-    Fallback { weight: Weight, soft: Option<Soft> },
+    /// It may serve when the turn comes to its tier.
+    Able(Able),
 }
 
-/// Decides one service: a decision for each server, in the order of `views`.
-pub fn decide(target: Target, on_down: OnDown, views: &[View], is_frozen: bool) -> Vec<Decision> {
+/// A server that its target, hard evidence and the operator allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Able {
+    tier: Tier,
+    weight: Weight,
+    soft: Option<Soft>,
+    /// Why it serves.
+    serving: Reason,
+    /// Why it does not while an earlier tier serves.
+    waiting: Reason,
+}
+
+/// Whose turn it is: a tier serves while no server of an earlier one does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Tier {
+    /// Those that the target asks for.
+    Wanted,
+    /// The primary, where standbys are only preferred.
+    Fallback,
+    /// Backups that the target asks for.
+    Backup,
+    /// The primary that is a backup, where standbys are only preferred.
+    BackupFallback,
+}
+
+impl Tier {
+    const ALL: [Self; 4] = [Self::Wanted, Self::Fallback, Self::Backup, Self::BackupFallback];
+}
+
+/// One service decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// A decision for each server, in the order of the views.
+    pub decisions: Vec<Decision>,
+    /// How many servers may serve, those among them that soft evidence lowers included: a suspicion takes no quorum.
+    pub able: u32,
+}
+
+/// Decides one service.
+pub fn decide(target: Target, on_down: OnDown, views: &[View], is_frozen: bool) -> Decided {
     let parts: Vec<Part> =
         views.iter().map(|view| part(target, on_down, view, is_frozen)).collect();
-    let is_sound = |part: &Part| matches!(part, Part::Candidate { weight, soft: None, .. } if weight.is_usable());
-    let candidates = parts.iter().filter(|part| is_usable_candidate(part)).count();
-    let has_sound = parts.iter().any(is_sound);
-    let has_fallback = parts
-        .iter()
-        .any(|part| matches!(part, Part::Fallback { weight, .. } if weight.is_usable()));
-    // Soft evidence lowers only where something else keeps serving, and never more than half of three or more.
-    let may_fall = match candidates {
-        _ if !(has_sound || has_fallback) => 0,
-        0..3 => candidates,
-        3.. => candidates / 2,
-    };
-    let lowered = worst(&parts, may_fall);
-    let is_fallback_needed = !parts
-        .iter()
-        .enumerate()
-        .any(|(place, part)| is_usable_candidate(part) && !lowered.contains(&place));
-    parts
-        .iter()
-        .enumerate()
-        .map(|(place, part)| finish(part, lowered.contains(&place), is_fallback_needed))
-        .collect()
+    let turn = turn(&parts);
+    let decided = parts.iter().enumerate().map(|(place, part)| match part {
+        Part::Fixed(decision) => *decision,
+        Part::Able(able) => finish(able, &turn, place),
+    });
+    Decided { decisions: decided.collect(), able: turn.able }
 }
 
-fn is_usable_candidate(part: &Part) -> bool {
-    matches!(part, Part::Candidate { weight, .. } if weight.is_usable())
+/// The quorum is lost and the sorry server serves alone: whoever would serve keeps its sessions and gets no new ones.
+pub fn yield_to_sorry_server(decided: &mut Decided, needed: u32) {
+    let reason = Reason::NoQuorum { able: decided.able, needed };
+    for decision in &mut decided.decisions {
+        if decision.weight.is_some_and(Weight::is_usable) {
+            *decision = quiesced(reason);
+        }
+    }
 }
 
-/// The places of at most `limit` candidates against which the strongest soft evidence speaks.
-fn worst(parts: &[Part], limit: usize) -> Vec<usize> {
-    let mut against: Vec<(Soft, usize)> = parts
-        .iter()
-        .enumerate()
-        .filter_map(|(place, part)| match part {
-            Part::Candidate { soft: Some(soft), weight, .. } if weight.is_usable() => {
-                Some((*soft, place))
-            }
-            Part::Candidate { .. } | Part::Fallback { .. } | Part::Fixed(_) => None,
+/// Who serves, among those who may.
+#[derive(Debug, Default)]
+struct Turn {
+    /// The tier that serves; `None`: nobody is left.
+    tier: Option<Tier>,
+    /// The places of those that soft evidence lowers.
+    lowered: Vec<usize>,
+    /// How many would serve if soft evidence were none.
+    able: u32,
+}
+
+/// Gives the turn to the first tier that soft evidence leaves a server of.
+fn turn(parts: &[Part]) -> Turn {
+    let usable = || {
+        parts.iter().enumerate().filter_map(|(place, part)| match part {
+            Part::Able(able) if able.weight.is_usable() => Some((place, able)),
+            Part::Able(_) | Part::Fixed(_) => None,
         })
-        .collect();
-    against.sort_by_key(|&(soft, place)| (std::cmp::Reverse(soft), place));
-    against.into_iter().take(limit).map(|(_, place)| place).collect()
+    };
+    let mut turn = Turn::default();
+    for tier in Tier::ALL {
+        let own: Vec<_> = usable().filter(|(_, able)| able.tier == tier).collect();
+        if turn.able == 0 {
+            turn.able = u32::try_from(own.len()).unwrap_or(u32::MAX);
+        }
+        let has_later = usable().any(|(_, able)| able.tier > tier);
+        let has_sound = own.iter().any(|(_, able)| able.soft.is_none());
+        // Soft evidence lowers only where something else keeps serving, and never more than half of three or more.
+        let may_fall = match own.len() {
+            _ if !(has_sound || has_later) => 0,
+            few @ 0..3 => few,
+            many => many / 2,
+        };
+        let before = turn.lowered.len();
+        turn.lowered.extend(worst(&own, may_fall));
+        if turn.lowered.len() - before < own.len() {
+            turn.tier = Some(tier);
+            break;
+        }
+    }
+    turn
 }
 
-fn finish(part: &Part, is_lowered: bool, is_fallback_needed: bool) -> Decision {
-    let kept = |soft: Option<Soft>, otherwise| soft.map_or(otherwise, Reason::Kept);
-    match *part {
-        Part::Fixed(decision) => decision,
-        Part::Candidate { soft: Some(soft), .. } if is_lowered => quiesced(Reason::Soft(soft)),
-        Part::Candidate { weight, soft, reason } => {
-            let reason = if weight.is_usable() { kept(soft, reason) } else { reason };
-            Decision { weight: Some(weight), reason }
+/// The places of at most `limit` servers against which the strongest soft evidence speaks.
+fn worst(tier: &[(usize, &Able)], limit: usize) -> impl Iterator<Item = usize> {
+    let mut against: Vec<(Soft, usize)> =
+        tier.iter().filter_map(|&(place, able)| Some((able.soft?, place))).collect();
+    against.sort_by_key(|&(soft, place)| (std::cmp::Reverse(soft), place));
+    against.into_iter().take(limit).map(|(_, place)| place)
+}
+
+fn finish(able: &Able, turn: &Turn, place: usize) -> Decision {
+    let Able { tier, weight, soft, serving, waiting } = *able;
+    match soft {
+        Some(soft) if turn.lowered.contains(&place) => quiesced(Reason::Soft(soft)),
+        _ if turn.tier.is_some_and(|serves| tier > serves) => quiesced(waiting),
+        Some(soft) if weight.is_usable() => {
+            Decision { weight: Some(weight), reason: Reason::Kept(soft) }
         }
-        Part::Fallback { weight, soft } if is_fallback_needed => {
-            Decision { weight: Some(weight), reason: kept(soft, Reason::Fallback) }
-        }
-        Part::Fallback { .. } => quiesced(Reason::Role(Role::Primary)),
+        Some(_) | None => Decision { weight: Some(weight), reason: serving },
     }
 }
 
@@ -198,27 +209,34 @@ fn part(target: Target, on_down: OnDown, view: &View, is_frozen: bool) -> Part {
         | Condition::Suspect
         | Condition::Hung
         | Condition::Ending
+        | Condition::Failing
         | Condition::Full
         | Condition::Refusing(_) => (),
     }
     let is_ignored = is_frozen && view.verdict.condition == Condition::Suspect;
     let soft = soft(view.verdict.condition).filter(|_| !is_ignored);
-    let candidate = || {
-        let reason = match view.configured.is_usable() {
-            false => Reason::ConfiguredZero,
-            true if is_ignored => Reason::Frozen,
-            true => Reason::Serving,
+    let able = |tier, serving, waiting| {
+        let (tier, serving, waiting) = if view.is_backup {
+            (later(tier), Reason::Backup, Reason::Spare)
+        } else {
+            (tier, serving, waiting)
         };
-        Part::Candidate { weight: view.configured, soft, reason }
+        let (serving, waiting) = match view.configured.is_usable() {
+            false => (Reason::ConfiguredZero, Reason::ConfiguredZero),
+            true if is_ignored => (Reason::Frozen, waiting),
+            true => (serving, waiting),
+        };
+        Part::Able(Able { tier, weight: view.configured, soft, serving, waiting })
     };
+    let candidate = able(Tier::Wanted, Reason::Serving, Reason::Serving);
     let Some(facts) = view.verdict.facts else {
-        return without_facts(target, view, soft, candidate());
+        return without_facts(target, view, soft, candidate);
     };
     match (target, facts.role, view.standing) {
         (Target::Primary | Target::Any, Role::Primary, Standing::Writer)
-        | (Target::Standby | Target::PreferStandby | Target::Any, Role::Standby, _) => candidate(),
+        | (Target::Standby | Target::PreferStandby | Target::Any, Role::Standby, _) => candidate,
         (Target::PreferStandby, Role::Primary, Standing::Writer) => {
-            Part::Fallback { weight: view.configured, soft }
+            able(Tier::Fallback, Reason::Fallback, Reason::Role(Role::Primary))
         }
         (Target::Standby, Role::Primary, Standing::Writer) => {
             Part::Fixed(quiesced(Reason::Role(Role::Primary)))
@@ -229,9 +247,17 @@ fn part(target: Target, on_down: OnDown, view: &View, is_frozen: bool) -> Part {
     }
 }
 
+/// The place of a backup among those of its kind.
+const fn later(tier: Tier) -> Tier {
+    match tier {
+        Tier::Wanted | Tier::Backup => Tier::Backup,
+        Tier::Fallback | Tier::BackupFallback => Tier::BackupFallback,
+    }
+}
+
 /// What a server is of which no role is known: what the kernel had, as far as nothing speaks against it.
 fn without_facts(target: Target, view: &View, soft: Option<Soft>, candidate: Part) -> Part {
-    let is_unknown = matches!(view.verdict.condition, Condition::Unknown | Condition::Suspect);
+    let is_unheard = matches!(view.verdict.condition, Condition::Unknown | Condition::Suspect);
     match (target, view.adopted) {
         (_, Some(Adopted::Absent)) => {
             Part::Fixed(Decision { weight: None, reason: Reason::NoVerdict })
@@ -240,10 +266,23 @@ fn without_facts(target: Target, view: &View, soft: Option<Soft>, candidate: Par
             Part::Fixed(quiesced(Reason::OtherWriter))
         }
         (_, Some(Adopted::Weight(weight))) => {
-            Part::Candidate { weight, soft, reason: Reason::Adopted }
+            let tier = if view.is_backup { Tier::Backup } else { Tier::Wanted };
+            let waiting = if view.is_backup { Reason::Spare } else { Reason::Adopted };
+            Part::Able(Able { tier, weight, soft, serving: Reason::Adopted, waiting })
         }
-        (Target::Any, None) if !is_unknown => candidate,
+        (Target::Any, None) if !is_unheard => candidate,
+        (Target::Any, None) if view.starts_up => starts_up(candidate),
         (_, None) => Part::Fixed(quiesced(Reason::NoVerdict)),
+    }
+}
+
+/// A candidate that has not answered yet.
+const fn starts_up(candidate: Part) -> Part {
+    match candidate {
+        Part::Able(able) if matches!(able.serving, Reason::Serving) => {
+            Part::Able(Able { serving: Reason::StartsUp, ..able })
+        }
+        Part::Able(_) | Part::Fixed(_) => candidate,
     }
 }
 
@@ -252,6 +291,7 @@ const fn soft(condition: Condition) -> Option<Soft> {
         Condition::Suspect => Some(Soft::Silent),
         Condition::Hung => Some(Soft::Hung),
         Condition::Ending => Some(Soft::Ending),
+        Condition::Failing => Some(Soft::Failing),
         Condition::Full => Some(Soft::Full),
         Condition::Refusing(code) => Some(Soft::Refusing(code)),
         Condition::Unknown
@@ -263,38 +303,5 @@ const fn soft(condition: Condition) -> Option<Soft> {
     }
 }
 
-impl fmt::Display for Soft {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("full"),
-            Self::Refusing(code) => write!(f, "refuses new connections ({code})"),
-            Self::Hung => f.write_str("new connections hang"),
-            Self::Ending => f.write_str("ended the probe's session"),
-            Self::Silent => f.write_str("silent"),
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Serving => f.write_str("serving"),
-            Self::Fallback => f.write_str("serving: no standby is left"),
-            Self::Adopted => f.write_str("as found in the kernel: no verdict yet"),
-            Self::ConfiguredZero => f.write_str("weight 0 in the config"),
-            Self::NoVerdict => f.write_str("no verdict yet"),
-            Self::Role(role) => write!(f, "is a {role}"),
-            Self::OtherWriter => f.write_str("another server is the writer"),
-            Self::Outdated => f.write_str("a primary on an older timeline than the last writer's"),
-            Self::Foreign => f.write_str("belongs to another cluster"),
-            Self::Closing => f.write_str("shutting down or restarting"),
-            Self::Starting => f.write_str("starting up"),
-            Self::Down => f.write_str("down: connection refused"),
-            Self::Lost => f.write_str("lost: no answer"),
-            Self::Soft(soft) => soft.fmt(f),
-            Self::Kept(soft) => write!(f, "{soft}, kept: the last one"),
-            Self::Frozen => f.write_str("silent, kept: all fell silent at once"),
-            Self::Cut => f.write_str("its old sessions are being cut"),
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 //! Decides nothing about contents. Every read is bounded, and nothing that stands in the way of a file panics.
 
 pub mod addresses;
+pub mod foreign;
+pub mod modules;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -57,11 +59,13 @@ pub fn gather(path: &Path) -> Result<Sources, ConfigError> {
 pub fn look(questions: &Questions) -> HostView {
     HostView {
         absent: addresses::absent(&questions.addresses),
+        absent_interfaces: addresses::absent_interfaces(&questions.interfaces),
         password_files: questions
             .password_files
             .iter()
             .filter_map(|path| Some((path.clone(), password::check(path).err()?.into())))
             .collect(),
+        modules: modules::present(&questions.modules),
     }
 }
 

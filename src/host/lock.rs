@@ -51,6 +51,17 @@ pub fn take() -> Result<NamespaceLock, LockError> {
     take_name(NAME)
 }
 
+/// Who has the right at the moment, without taking it.
+pub fn look() -> Option<Holder> {
+    let address = SocketAddrUnix::new_abstract_name(NAME);
+    match address.and_then(|address| holder(&address)) {
+        Ok(holder) => Some(holder),
+        // Nobody, or a holder with so many who looked that no more fit: it never answers them, and has not gone.
+        Err(rustix::io::Errno::AGAIN) => Some(Holder { pid: 0, uid: 0 }),
+        Err(_) => None,
+    }
+}
+
 fn take_name(name: &[u8]) -> Result<NamespaceLock, LockError> {
     let address = SocketAddr::from_abstract_name(name).map_err(LockError::System)?;
     match UnixListener::bind_addr(&address) {
@@ -65,7 +76,7 @@ fn take_name(name: &[u8]) -> Result<NamespaceLock, LockError> {
 }
 
 /// Who listens at a Unix socket; never waits.
-pub(super) fn holder(address: &SocketAddrUnix) -> rustix::io::Result<Holder> {
+pub(crate) fn holder(address: &SocketAddrUnix) -> rustix::io::Result<Holder> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     connect(&socket, address)?;

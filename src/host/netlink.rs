@@ -8,7 +8,7 @@ mod exchange;
 #[cfg(test)]
 mod fake;
 mod kernel;
-pub mod sysctl;
+mod saved;
 pub mod thread;
 mod transport;
 

@@ -72,6 +72,8 @@ pub struct Format {
     pub unsorted: bool,
     /// Connections with the persistence engine's data (`--persistent-conn`, whatever the columns).
     pub persistent: bool,
+    /// True counters, and marks without a sign: not as ipvsadm has them, and by no option of ipvsadm.
+    pub wide: bool,
 }
 
 /// The columns of a list of services.

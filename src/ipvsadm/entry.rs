@@ -325,6 +325,7 @@ impl Entry {
             exact: self.given.has("exact"),
             unsorted: self.given.has("nosort"),
             persistent: self.given.has("persistent-conn"),
+            wide: false,
         }
     }
 

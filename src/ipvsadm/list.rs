@@ -84,7 +84,14 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn write(self, text: &mut String, listed: &ListedService) -> fmt::Result {
-        let name = self.writing.service(listed.key);
+        let name = match listed.key {
+            ServiceKey::FwMark { .. } if self.format.wide => {
+                format!("FWM  {}", listed.key).replacen("FWM  FWM ", "FWM  ", 1)
+            }
+            ServiceKey::FwMark { .. } | ServiceKey::Address { .. } => {
+                self.writing.service(listed.key)
+            }
+        };
         let traffic = listed.traffic.unwrap_or_default();
         match self.format.columns {
             Columns::Stats => writeln!(text, "{name:<33}{}", totals(traffic, self.format.exact))?,
@@ -116,9 +123,9 @@ impl Writer<'_> {
         let exact = self.format.exact;
         write!(text, "  -> {name:<28}")?;
         match self.format.columns {
-            Columns::Stats => writeln!(text, "{}", totals(narrow(listed.traffic), exact)),
+            Columns::Stats => writeln!(text, "{}", totals(self.counted(listed.traffic), exact)),
             Columns::Rate => {
-                let rate = narrow(listed.traffic).rate;
+                let rate = self.counted(listed.traffic).rate;
                 let (connections, packets_in) = (rate.connections, rate.packets_in);
                 let packets_out = rate.packets_out;
                 let bytes = TrafficText { numbers: &[rate.bytes_in, rate.bytes_out], exact };
@@ -145,6 +152,15 @@ impl Writer<'_> {
                 let weight = weight.cast_signed();
                 writeln!(text, " {forwarding:<7} {weight:<6} {active:<10} {inactive:<10}")
             }
+        }
+    }
+}
+
+impl Writer<'_> {
+    fn counted(self, traffic: Option<Traffic>) -> Traffic {
+        match self.format.wide {
+            true => traffic.unwrap_or_default(),
+            false => narrow(traffic),
         }
     }
 }

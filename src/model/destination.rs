@@ -77,6 +77,21 @@ pub struct Tunnel {
     pub flags: u16,
 }
 
+impl Tunnel {
+    /// IP in IP, or IPv6 in either (`IP_VS_CONN_F_TUNNEL_TYPE_IPIP`).
+    pub const IPIP: u8 = 0;
+    /// Generic UDP encapsulation (`IP_VS_CONN_F_TUNNEL_TYPE_GUE`, kernel 5.2).
+    pub const GUE: u8 = 1;
+    /// Generic routing encapsulation (`IP_VS_CONN_F_TUNNEL_TYPE_GRE`, kernel 5.3).
+    pub const GRE: u8 = 2;
+    /// No checksum of the outer packet (`IP_VS_TUNNEL_ENCAP_FLAG_NOCSUM`).
+    pub const NO_CHECKSUM: u16 = 0;
+    /// A checksum (`IP_VS_TUNNEL_ENCAP_FLAG_CSUM`).
+    pub const CHECKSUM: u16 = 1;
+    /// A remote checksum, GUE only (`IP_VS_TUNNEL_ENCAP_FLAG_REMCSUM`).
+    pub const REMOTE_CHECKSUM: u16 = 2;
+}
+
 /// Everything about a destination that can be set and compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Destination {

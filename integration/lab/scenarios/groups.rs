@@ -3,6 +3,7 @@
 mod crash;
 mod drift;
 mod errors;
+mod full_nat;
 mod ipvsadm;
 mod kernel_compared;
 mod kernel_tables;
@@ -13,6 +14,7 @@ mod prober;
 mod reload;
 mod roles;
 mod scale;
+mod settings;
 mod smoke;
 mod split;
 
@@ -37,11 +39,13 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     kernel_compared::SCENARIOS,
     ipvsadm::SCENARIOS,
     errors::SCENARIOS,
+    settings::SCENARIOS,
     scale::SCENARIOS,
     roles::SCENARIOS,
     reload::SCENARIOS,
     crash::SCENARIOS,
     drift::SCENARIOS,
+    full_nat::SCENARIOS,
     operator::SCENARIOS,
     prober::SCENARIOS,
     latency::SCENARIOS,

@@ -3,13 +3,27 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::value::{self, Written};
+use crate::config::range::{NoRange, Range};
 use crate::config::report::{Draft, Report};
 
-/// An IP address and a port.
-pub(super) fn socket(report: &mut Report, written: Written<'_>) -> Option<SocketAddr> {
+/// Whether 0 stands for a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ZeroPort {
+    /// A port is 1 to 65535.
+    Refused,
+    /// The port is whichever the client asks for.
+    Accepted,
+}
+
+/// A server's IP address and port.
+pub(super) fn socket(
+    report: &mut Report,
+    written: Written<'_>,
+    zero: ZeroPort,
+) -> Option<SocketAddr> {
     let text = value::text(report, written)?;
     let (title, help) = match text.parse::<SocketAddr>() {
-        Ok(address) => match refused(address) {
+        Ok(address) => match refused(address, zero) {
             None => return Some(address),
             Some(refusal) => refusal,
         },
@@ -18,6 +32,27 @@ pub(super) fn socket(report: &mut Report, written: Written<'_>) -> Option<Socket
     report.error(Draft::new(title).at(written.place, "not accepted").help(help));
     None
 }
+
+/// The virtual addresses, of which one text may name several; port 0 stands for all ports.
+pub(super) fn range(report: &mut Report, written: Written<'_>) -> Option<Range> {
+    let text = value::text(report, written)?;
+    let (title, help) = match Range::parse(text) {
+        Ok(range) => match range.ends().find_map(|end| refused(end, ZeroPort::Accepted)) {
+            None => return Some(range),
+            Some(refusal) => refusal,
+        },
+        Err(NoRange::Unread) => unread(text),
+        Err(NoRange::Backwards) => (format!("{text:?} ends before it begins"), RANGES.to_owned()),
+        Err(NoRange::WholeEnd) => {
+            (format!("{text:?}: a range ends with its last part alone"), RANGES.to_owned())
+        }
+    };
+    report.error(Draft::new(title).at(written.place, "not accepted").help(help));
+    None
+}
+
+const RANGES: &str =
+    "a range is in the last part: \"10.9.0.100-110:5432\", \"[2001:db8::10-1f]:5432\"";
 
 /// An IP address alone.
 pub(super) fn ip(report: &mut Report, written: Written<'_>) -> Option<IpAddr> {
@@ -38,8 +73,8 @@ pub(super) fn ip(report: &mut Report, written: Written<'_>) -> Option<IpAddr> {
 
 type Refusal = (String, String);
 
-fn refused(address: SocketAddr) -> Option<Refusal> {
-    if address.port() == 0 {
+fn refused(address: SocketAddr, zero: ZeroPort) -> Option<Refusal> {
+    if address.port() == 0 && zero == ZeroPort::Refused {
         return Some((
             format!("{address}: 0 is not a port"),
             format!("PostgreSQL's is {}", SocketAddr::new(address.ip(), 5432)),
@@ -142,7 +177,7 @@ mod tests {
         for text in
             ["10.8.0.11:5432", "[2001:db8::1]:1", "127.0.0.1:65535", "[::1]:5432", "[fd00::1]:5432"]
         {
-            assert_eq!(refused(text.parse().unwrap()), None, "{text}");
+            assert_eq!(refused(text.parse().unwrap(), ZeroPort::Refused), None, "{text}");
         }
     }
 
@@ -162,7 +197,7 @@ mod tests {
             ("255.255.255.255:5432", "broadcast"),
             ("[::ffff:10.0.0.1]:5432", "IPv4"),
         ] {
-            let (title, _) = refused(text.parse().unwrap()).expect(text);
+            let (title, _) = refused(text.parse().unwrap(), ZeroPort::Refused).expect(text);
             assert!(title.contains(word), "{text}: {title}");
         }
     }

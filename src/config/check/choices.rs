@@ -2,8 +2,8 @@
 
 use super::value::Choice;
 use crate::config::{OnDown, Target};
-use crate::model::destination::Forwarding;
-use crate::model::service::Protocol;
+use crate::model::destination::{Forwarding, Tunnel};
+use crate::model::service::{Family, Protocol, ServiceFlags};
 
 /// How a scheduler treats weights and clients (net/netfilter/ipvs/ip_vs_*.c).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +70,10 @@ pub(super) const FORWARDINGS: Choice<Forwarding> = Choice {
         ("direct", "dr"),
         ("tunnel", "tun"),
         ("ipip", "tun"),
+        ("gue", "tun"),
+        ("gre", "tun"),
     ],
-    not_yet: &["gue", "gre", "fullnat"],
+    not_yet: &["fullnat"],
 };
 
 pub(super) const TARGETS: Choice<Target> = Choice {
@@ -107,9 +109,54 @@ pub(super) const TARGETS: Choice<Target> = Choice {
 
 pub(super) const PROTOCOLS: Choice<Protocol> = Choice {
     what: "protocol",
-    words: &[("tcp", Protocol::TCP)],
+    words: &[("tcp", Protocol::TCP), ("udp", Protocol::UDP), ("sctp", Protocol::SCTP)],
     synonyms: &[],
-    not_yet: &["udp", "sctp"],
+    not_yet: &[],
+};
+
+pub(super) const FAMILIES: Choice<Family> = Choice {
+    what: "family",
+    words: &[("ipv4", Family::V4), ("ipv6", Family::V6)],
+    synonyms: &[("inet", "ipv4"), ("4", "ipv4"), ("inet6", "ipv6"), ("6", "ipv6")],
+    not_yet: &[],
+};
+
+/// A flag and the scheduler whose it is; `None`: any scheduler's, by its number.
+pub(super) const FLAGS: Choice<(Option<&str>, ServiceFlags)> = Choice {
+    what: "scheduler flag",
+    words: &[
+        ("sh-fallback", (Some("sh"), ServiceFlags::SCHED_1)),
+        ("sh-port", (Some("sh"), ServiceFlags::SCHED_2)),
+        ("mh-fallback", (Some("mh"), ServiceFlags::SCHED_1)),
+        ("mh-port", (Some("mh"), ServiceFlags::SCHED_2)),
+        ("flag-1", (None, ServiceFlags::SCHED_1)),
+        ("flag-2", (None, ServiceFlags::SCHED_2)),
+        ("flag-3", (None, ServiceFlags::SCHED_3)),
+    ],
+    synonyms: &[],
+    not_yet: &[],
+};
+
+/// Persistence engines, each a kernel module `ip_vs_pe_NAME`.
+pub(super) const ENGINES: Choice<&str> =
+    Choice { what: "persistence engine", words: &[("sip", "sip")], synonyms: &[], not_yet: &[] };
+
+pub(super) const TUNNELS: Choice<u8> = Choice {
+    what: "tunnel",
+    words: &[("ipip", Tunnel::IPIP), ("gue", Tunnel::GUE), ("gre", Tunnel::GRE)],
+    synonyms: &[("ip-ip", "ipip"), ("ip", "ipip"), ("fou", "gue"), ("udp", "gue")],
+    not_yet: &[],
+};
+
+pub(super) const CHECKSUMS: Choice<u16> = Choice {
+    what: "tunnel checksum",
+    words: &[
+        ("none", Tunnel::NO_CHECKSUM),
+        ("csum", Tunnel::CHECKSUM),
+        ("remcsum", Tunnel::REMOTE_CHECKSUM),
+    ],
+    synonyms: &[("nocsum", "none"), ("no", "none"), ("off", "none"), ("remote", "remcsum")],
+    not_yet: &[],
 };
 
 pub(super) const ON_DOWN: Choice<OnDown> = Choice {

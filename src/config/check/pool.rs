@@ -1,18 +1,19 @@
 //! `[[pool]]`: its servers and how they are probed.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use toml::Spanned;
 
 use super::Check;
-use super::address;
+use super::address::{self, ZeroPort};
+use super::delivery::Reach;
 use super::value::{self, Choice, either, written};
 use crate::config::file::{self, Entry, Field};
 use crate::config::report::{Draft, Place};
 use crate::config::{Pool, Probe, Server};
-use crate::model::destination::Weight;
+use crate::model::destination::{Forwarding, Weight};
 
 /// What services need to know of a pool, so that a service costs the same however many servers there are.
 #[derive(Debug)]
@@ -20,11 +21,16 @@ pub(super) struct Known {
     pub(super) place: Place,
     /// Whether its servers tell their roles; `None` if its probe was refused.
     pub(super) knows_roles: Option<bool>,
-    /// The first server of each family.
-    pub(super) v4: Option<Place>,
-    pub(super) v6: Option<Place>,
-    /// The first server at each port.
-    pub(super) ports: BTreeMap<u16, Place>,
+    /// Where it says that its servers count as up before they have answered.
+    pub(super) starts_up: Option<Place>,
+    /// Every server's address.
+    pub(super) members: BTreeMap<SocketAddr, Place>,
+    /// How many servers may get weight at once: those that are no backups, or the backups.
+    pub(super) able: usize,
+    /// Its servers by how they want to be reached themselves; `None`: as the service says.
+    pub(super) reach: BTreeMap<Option<Forwarding>, Reach>,
+    /// Two servers at one address, which differ in the port.
+    pub(super) twins: Option<(Place, Place)>,
     /// Two servers whose weights differ, neither of them 0.
     pub(super) differing: Option<(Place, Place)>,
     /// Whether a service names it.
@@ -59,13 +65,33 @@ pub(super) struct Placed {
     weight: Place,
 }
 
+/// The addresses of a pool's servers.
+#[derive(Default)]
+struct Addresses {
+    sockets: BTreeMap<SocketAddr, Place>,
+    hosts: BTreeMap<IpAddr, Place>,
+}
+
+impl Addresses {
+    /// Takes one more; the place of one that is the same, where port 0 is every port.
+    fn insert(&mut self, address: SocketAddr, place: Place) -> Option<Place> {
+        let all_ports = self.sockets.get(&SocketAddr::new(address.ip(), 0)).copied();
+        let host = self.hosts.insert(address.ip(), place);
+        let same = self.sockets.insert(address, place);
+        same.or(all_ports).or(host.filter(|_| address.port() == 0))
+    }
+}
+
 impl Check<'_> {
     pub(super) fn pool(&mut self, number: usize, entry: &Entry<file::Pool>) -> Pool {
         let (header, file) = (Place::new(number, entry.span()), &entry.get_ref().0);
         let name = self.required_name(number, header, "pool", &file.name);
         let kind = self.probe_kind(number, file.probe.as_ref());
-        let servers =
-            self.servers(number, header, name.as_ref().map(|(name, _)| &**name), &file.server);
+        let servers = self.servers(number, header, kind, &file.server);
+        // Where a server was refused, what the others make up is unknown.
+        if servers.len() == file.server.len() {
+            self.few_servers(header, name.as_ref().map(|(name, _)| &**name), &servers);
+        }
         let probe = match (kind, &file.postgres) {
             (Some(Kind::Postgres), settings) => {
                 let none = file::Postgres::default();
@@ -84,7 +110,9 @@ impl Check<'_> {
             }
             (None, _) => Probe::None,
         };
-        let known = known(name.as_ref().map_or(header, |(_, place)| *place), kind, &servers);
+        let (alpha, starts_up) = self.alpha(number, file, kind);
+        let mut known = known(name.as_ref().map_or(header, |(_, place)| *place), kind, &servers);
+        known.starts_up = starts_up;
         if let Some((name, place)) = &name {
             match self.pools.get(name).map(|other| other.place) {
                 Some(other) => self.taken("pools", name, *place, other),
@@ -96,6 +124,7 @@ impl Check<'_> {
         Pool {
             name: name.map_or("".into(), |(name, _)| name),
             probe,
+            alpha,
             servers: servers.into_iter().map(|placed| placed.server).collect(),
         }
     }
@@ -111,6 +140,25 @@ impl Check<'_> {
             Some(written) => value::choice(self.report, written, &KINDS),
             None => Some(Kind::Postgres),
         }
+    }
+
+    /// Whether servers count as down until they have answered, and where it stands that they do not.
+    fn alpha(
+        &mut self,
+        number: usize,
+        file: &file::Pool,
+        kind: Option<Kind>,
+    ) -> (bool, Option<Place>) {
+        let own = written(number, file.alpha.as_ref());
+        let written = either(number, &file.alpha, &self.defaults.pool.0.alpha);
+        let alpha = value::boolean(self.report, written, true);
+        if let (Some(Kind::None), Some(own)) = (kind, own) {
+            let draft = Draft::new("alpha has no effect with probe = \"none\"")
+                .at(own.place, "not used")
+                .help("servers that are not probed count as up from the start; remove the key");
+            self.report.warning(draft);
+        }
+        (alpha, written.filter(|_| !alpha).map(|written| written.place))
     }
 
     /// The name of a table that needs one, and its place.
@@ -133,7 +181,7 @@ impl Check<'_> {
         &mut self,
         number: usize,
         header: Place,
-        pool: Option<&str>,
+        kind: Option<Kind>,
         entries: &[Entry<file::Server>],
     ) -> Vec<Placed> {
         if entries.is_empty() {
@@ -144,16 +192,20 @@ impl Check<'_> {
             );
         }
         let mut names: BTreeMap<Box<str>, Place> = BTreeMap::new();
-        let mut addresses: BTreeMap<SocketAddr, Place> = BTreeMap::new();
+        let mut addresses = Addresses::default();
         let mut servers = Vec::with_capacity(entries.len());
         for entry in entries {
             let header = Place::new(number, entry.span());
             let file = &entry.get_ref().0;
             let name = self.required_name(number, header, "server", &file.name);
-            let address = self.server_address(number, header, &file.address);
+            let address = self.server_address(number, header, kind, &file.address);
+            let thresholds = self.thresholds(number, file);
+            let delivery = self.server_delivery(number, file);
             let weight = either(number, &file.weight, &self.defaults.server.0.weight);
             let weight_at = weight.map_or(header, |weight| weight.place);
             let weight = value::weight(self.report, weight);
+            let is_backup =
+                value::boolean(self.report, written(number, file.backup.as_ref()), false);
             if let Some((name, place)) = &name {
                 match names.get(name) {
                     Some(other) => self.taken("servers of the pool", name, *place, *other),
@@ -170,15 +222,9 @@ impl Check<'_> {
                 self.report.error(draft.help("remove one of them"));
             }
             self.servers.entry(address).or_insert(address_at);
-            servers.push(Placed {
-                server: Server { name: name.map_or("".into(), |(name, _)| name), address, weight },
-                address: address_at,
-                weight: weight_at,
-            });
-        }
-        // Where a server was refused, what the others make up is unknown.
-        if servers.len() == entries.len() {
-            self.few_servers(header, pool, &servers);
+            let name = name.map_or("".into(), |(name, _)| name);
+            let server = Server { name, address, weight, thresholds, delivery, is_backup };
+            servers.push(Placed { server, address: address_at, weight: weight_at });
         }
         servers
     }
@@ -187,6 +233,7 @@ impl Check<'_> {
         &mut self,
         number: usize,
         header: Place,
+        kind: Option<Kind>,
         field: &Field,
     ) -> Option<(SocketAddr, Place)> {
         let Some(written) = written(number, field.as_ref()) else {
@@ -194,7 +241,12 @@ impl Check<'_> {
             self.report.error(draft.help("give it one: address = \"10.8.0.11:5432\""));
             return None;
         };
-        address::socket(self.report, written).map(|address| (address, written.place))
+        // A probe has to know where PostgreSQL listens.
+        let zero = match kind {
+            Some(Kind::Postgres) => ZeroPort::Refused,
+            Some(Kind::None) | None => ZeroPort::Accepted,
+        };
+        address::socket(self.report, written, zero).map(|address| (address, written.place))
     }
 
     fn few_servers(&mut self, header: Place, pool: Option<&str>, servers: &[Placed]) {
@@ -209,6 +261,12 @@ impl Check<'_> {
                 "every server of pool {pool} has weight 0: none gets new connections"
             ))
             .at(header, "all at weight 0");
+            self.report.warning(draft);
+        }
+        if !servers.is_empty() && servers.iter().all(|placed| placed.server.is_backup) {
+            let draft = Draft::new(format!("every server of pool {pool} is a backup"))
+                .at(header, "of none")
+                .help("leave `backup` out: they serve as if it were not there");
             self.report.warning(draft);
         }
     }
@@ -232,17 +290,22 @@ fn known(place: Place, kind: Option<Kind>, servers: &[Placed]) -> Known {
     let mut known = Known {
         place,
         knows_roles: kind.map(|kind| kind == Kind::Postgres),
-        v4: None,
-        v6: None,
-        ports: BTreeMap::new(),
+        starts_up: None,
+        members: servers.iter().map(|it| (it.server.address, it.address)).collect(),
+        able: able(servers),
+        reach: BTreeMap::new(),
+        twins: None,
         differing: None,
         used: false,
     };
     let mut first: Option<(Weight, Place)> = None;
+    let mut hosts: BTreeMap<IpAddr, Place> = BTreeMap::new();
     for Placed { server, address, weight } in servers {
-        let family = if server.address.is_ipv4() { &mut known.v4 } else { &mut known.v6 };
-        family.get_or_insert(*address);
-        known.ports.entry(server.address.port()).or_insert(*address);
+        let own = server.delivery.map(|delivery| delivery.forwarding);
+        known.reach.entry(own).or_default().add(server.address, *address);
+        if let Some(other) = hosts.insert(server.address.ip(), *address) {
+            known.twins.get_or_insert((other, *address));
+        }
         match first {
             None if server.weight.is_usable() => first = Some((server.weight, *weight)),
             Some((other, at)) if server.weight.is_usable() && other != server.weight => {
@@ -252,4 +315,11 @@ fn known(place: Place, kind: Option<Kind>, servers: &[Placed]) -> Known {
         }
     }
     known
+}
+
+/// How many servers may get weight at once.
+fn able(servers: &[Placed]) -> usize {
+    let usable = servers.iter().filter(|placed| placed.server.weight.is_usable());
+    let (backups, others): (Vec<_>, Vec<_>) = usable.partition(|placed| placed.server.is_backup);
+    backups.len().max(others.len())
 }

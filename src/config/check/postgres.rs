@@ -50,6 +50,7 @@ impl Check<'_> {
             lost_after: value::duration(report, lost_after, ms(10)..=ms(300_000), ms(1_500)),
             admission: value::duration(report, admission, ms(100)..=ms(60_000), ms(2_000)),
             rise: 3,
+            fall: 1,
             source: None,
         };
         if self.report.refusals() == before {
@@ -74,6 +75,11 @@ impl Check<'_> {
             .and_then(|rise| value::number(self.report, rise, 1..=100))
         {
             probe.rise = rise;
+        }
+        if let Some(fall) = pick(&own.fall, &default.fall)
+            .and_then(|fall| value::number(self.report, fall, 1..=100))
+        {
+            probe.fall = fall;
         }
         let file = pick(&own.password_file, &default.password_file);
         probe.password_file = file.and_then(|file| self.password_file(file));

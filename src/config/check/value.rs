@@ -1,6 +1,7 @@
 //! Single values: words, names, numbers, durations; each refusal says what would be accepted.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -27,6 +28,16 @@ pub(super) fn either<'a>(file: usize, own: &'a Field, default: &'a Field) -> Opt
     written(file, own.as_ref()).or_else(|| written(0, default.as_ref()))
 }
 
+/// Each value of a field that takes several, in file number `file`.
+pub(super) fn each(file: usize, field: &Field) -> Vec<Written<'_>> {
+    match field.as_ref().map(Spanned::get_ref) {
+        Some(Scalar::List(list)) => {
+            list.iter().filter_map(|value| written(file, Some(value))).collect()
+        }
+        _ => written(file, field.as_ref()).into_iter().collect(),
+    }
+}
+
 impl Written<'_> {
     /// Says that the value has a wrong type.
     fn is_no(&self, report: &mut Report, wanted: &str, help: String) {
@@ -34,6 +45,7 @@ impl Written<'_> {
             Scalar::Text(_) => "a text",
             Scalar::Integer(_) => "a bare number",
             Scalar::Boolean(_) => "true or false",
+            Scalar::List(_) => "a list",
             Scalar::Other(kind) => kind,
         };
         let draft =
@@ -56,8 +68,39 @@ pub(super) fn text<'a>(report: &mut Report, written: Written<'a>) -> Option<&'a 
             written.is_no(report, "a text", format!("write it in quotes: \"{number}\""));
             None
         }
-        Scalar::Boolean(_) | Scalar::Other(_) => {
+        Scalar::Boolean(_) | Scalar::List(_) | Scalar::Other(_) => {
             written.is_no(report, "a text", "write a text in quotes".to_owned());
+            None
+        }
+    }
+}
+
+/// A program and its arguments, as a list of texts: no shell reads it.
+pub(super) fn command(report: &mut Report, written: Written<'_>) -> Option<Arc<[Box<str>]>> {
+    let example = "write a list: [\"/usr/local/bin/notify\", \"argument\"]";
+    let Scalar::List(values) = written.value else {
+        written.is_no(report, "a program and its arguments", example.to_owned());
+        return None;
+    };
+    let words: Option<Vec<Box<str>>> = values
+        .iter()
+        .map(|value| {
+            let place = Place::new(written.place.file, value.span());
+            text(report, Written { value: value.get_ref(), place }).map(Into::into)
+        })
+        .collect();
+    let words = words?;
+    match words.first() {
+        Some(program) if program.starts_with('/') => Some(words.into()),
+        Some(program) => {
+            let draft = Draft::new(format!("{program:?} is not the whole path of a program"))
+                .at(written.place, "no shell looks it up");
+            report.error(draft.help(example));
+            None
+        }
+        None => {
+            let draft = Draft::new("no program is named").at(written.place, "an empty list");
+            report.error(draft.help(example));
             None
         }
     }
@@ -106,7 +149,7 @@ pub(super) fn boolean(report: &mut Report, written: Option<Written<'_>>, default
     };
     match written.value {
         Scalar::Boolean(value) => *value,
-        Scalar::Text(_) | Scalar::Integer(_) | Scalar::Other(_) => {
+        Scalar::Text(_) | Scalar::Integer(_) | Scalar::List(_) | Scalar::Other(_) => {
             written.is_no(
                 report,
                 "true or false",
@@ -130,7 +173,7 @@ pub(super) fn number(
             written.is_no(report, "a number", format!("write it without quotes: {text}"));
             return None;
         }
-        Scalar::Text(_) | Scalar::Boolean(_) | Scalar::Other(_) => {
+        Scalar::Text(_) | Scalar::Boolean(_) | Scalar::List(_) | Scalar::Other(_) => {
             written.is_no(report, "a number", format!("write a whole number, {from} to {to}"));
             return None;
         }
@@ -168,7 +211,7 @@ pub(super) fn duration(
             written.is_no(report, "a duration", help);
             return default;
         }
-        Scalar::Boolean(_) | Scalar::Other(_) => {
+        Scalar::Boolean(_) | Scalar::List(_) | Scalar::Other(_) => {
             written.is_no(
                 report,
                 "a duration",
@@ -209,6 +252,13 @@ pub(super) struct Choice<T: 'static> {
     pub(super) synonyms: &'static [(&'static str, &'static str)],
     /// Words of the design that are not built.
     pub(super) not_yet: &'static [&'static str],
+}
+
+/// Whether a word was probably meant to be one of these.
+pub(super) fn is_nearly<T>(word: &str, choice: &Choice<T>) -> bool {
+    let small = word.to_ascii_lowercase();
+    choice.synonyms.iter().any(|(other, _)| *other == small)
+        || words::nearest(word, choice.words.iter().map(|(word, _)| *word)).is_some()
 }
 
 /// One of a few words.

@@ -10,6 +10,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 
 use super::protocol::{MAX_REPLY, MAX_REQUEST, Reply, Request};
 use crate::host::files::said;
+use crate::host::lock::{self, Holder};
 
 /// How long the request may take to be taken.
 const SEND: Duration = Duration::from_secs(5);
@@ -92,6 +93,11 @@ pub fn ask(path: &Path, request: &Request) -> Result<Reply, ClientError> {
         (Err(error), Ok(())) => Err(failed("read the reply from")(error)),
         (Ok(_), Ok(())) => Err(garbled("the daemon closed the connection without a word".into())),
     }
+}
+
+/// Who listens at `path`, if anybody does and we may ask.
+pub fn holder(path: &Path) -> Option<Holder> {
+    SocketAddrUnix::new(path).and_then(|address| lock::holder(&address)).ok()
 }
 
 /// Connects without waiting: a daemon that does not accept would hold us for ever.

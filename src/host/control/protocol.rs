@@ -37,6 +37,8 @@ pub enum Request {
     },
     /// Hands on again.
     Resume {},
+    /// Which services are the daemon's: one in a line, as it is shown everywhere.
+    Owned {},
 }
 
 impl Request {
@@ -44,7 +46,7 @@ impl Request {
     pub const fn is_change(&self) -> bool {
         match self {
             Self::Reload {} | Self::Pause { .. } | Self::Resume {} => true,
-            Self::Status { .. } | Self::Plan { .. } => false,
+            Self::Status { .. } | Self::Plan { .. } | Self::Owned {} => false,
         }
     }
 
@@ -56,6 +58,7 @@ impl Request {
             Self::Plan { .. } => "plan",
             Self::Pause { .. } => "pause",
             Self::Resume {} => "resume",
+            Self::Owned {} => "restore",
         }
     }
 }

@@ -72,6 +72,11 @@ pub enum KernelError {
         /// What was attempted.
         doing: String,
     },
+    /// No two reads of the table were the same.
+    #[error(
+        "read the table of IPVS: another program keeps changing it; try again when it is quiet"
+    )]
+    Restless,
     /// /proc/net/ip_vs could not be read.
     #[error("read {path}: {cause}")]
     Proc {
@@ -102,6 +107,7 @@ impl KernelError {
             | Self::Truncated { .. }
             | Self::Decode { .. }
             | Self::Unexpected { .. }
+            | Self::Restless
             | Self::Proc { .. }
             | Self::ProcLine { .. } => None,
         }
@@ -120,6 +126,7 @@ impl KernelError {
             | Self::Truncated { .. }
             | Self::Decode { .. }
             | Self::Unexpected { .. }
+            | Self::Restless
             | Self::ProcLine { .. } => false,
         }
     }

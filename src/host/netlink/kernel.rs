@@ -206,7 +206,7 @@ impl<T: Transport> Kernel<T> {
 pub fn check() -> Result<ProcTable, KernelError> {
     let text = std::fs::read_to_string(PROC).map_err(|cause| {
         if cause.kind() == io::ErrorKind::NotFound {
-            return KernelError::NoIpvs;
+            return KernelError::ModuleGone;
         }
         KernelError::Proc { path: PROC, cause }
     })?;

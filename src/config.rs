@@ -22,7 +22,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::destination::{Forwarding, Thresholds, Tunnel, Weight};
+use crate::model::kernel::{SyncDaemon, Timeouts};
 use crate::model::service::{Service, ServiceKey};
+use crate::model::setting::{SourceNat, Sysctl, SysctlValue};
 
 /// A checked configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,11 +65,35 @@ pub enum OnStop {
     Remove,
 }
 
-/// `[kernel]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// `[kernel]` and `[[sync_daemon]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelSettings {
-    /// Whether `expire_nodest_conn` and `expire_quiescent_template` are set to 1 at start.
+    /// Whether anything below is set at all, and `expire_nodest_conn` and `expire_quiescent_template` to 1.
     pub manage: bool,
+    /// How long the kernel remembers idle connections; what is 0 stays as it is.
+    pub timeouts: Timeouts,
+    /// Sysctls with a value in the file.
+    pub sysctls: BTreeMap<Sysctl, SysctlValue>,
+    /// Connection-sync daemons, one of each role at the most.
+    pub sync_daemons: Vec<SyncDaemon>,
+}
+
+impl Default for KernelSettings {
+    fn default() -> Self {
+        Self {
+            manage: true,
+            timeouts: Timeouts { tcp: Self::TCP_TIMEOUT, ..Timeouts::NONE },
+            sysctls: BTreeMap::new(),
+            sync_daemons: Vec::new(),
+        }
+    }
+}
+
+impl KernelSettings {
+    /// The timeout of established connections where nobody says another one, in seconds: longer than the two hours
+    /// after which Linux and PostgreSQL first ask whether an idle session lives (`tcp_keepalive_time`), since the
+    /// kernel's own 900 s reset idle sessions.
+    pub const TCP_TIMEOUT: u32 = 7500;
 }
 
 /// `[[pool]]`: servers that are probed alike.
@@ -180,6 +206,8 @@ pub struct VirtualService {
     pub on_down: OnDown,
     /// How long a member that left the config may keep its sessions.
     pub drain_timeout: Duration,
+    /// What its servers see as the client's address, if not the client's own (full NAT).
+    pub source_nat: Option<SourceNat>,
     /// How many servers it needs, and what happens without them; `None`: nobody counts.
     pub quorum: Option<Quorum>,
 }

@@ -15,8 +15,10 @@ mod membership;
 pub mod memory;
 pub mod plan;
 pub mod policy;
+mod quorum;
 mod reconcile;
 pub mod restore;
+pub mod settings;
 pub mod status;
 #[cfg(test)]
 mod story;

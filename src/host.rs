@@ -3,6 +3,7 @@
 //! `daemon` holds it together: one loop that never waits for an effect, and an owner for each.
 
 pub mod clock;
+pub mod command;
 pub mod control;
 pub mod daemon;
 pub mod effects;
@@ -13,6 +14,7 @@ pub mod names;
 pub mod netlink;
 pub mod notify;
 pub mod probe;
+pub mod settings;
 pub mod shadow;
 pub mod signals;
 pub mod state;

@@ -4,10 +4,14 @@
 //! listed, and what is unread at the end is listed as such. The result is checked as `pgvs check` would.
 
 mod guess;
+mod haproxy;
 mod ipvsadm;
+mod keepalived;
 mod ledger;
 mod names;
+mod place;
 mod plan;
+mod reasons;
 mod write;
 
 use std::collections::BTreeSet;
@@ -80,9 +84,11 @@ struct Reading {
 
 /// Reads a file of another program; `name` is how comments call it.
 pub fn import(format: Format, name: &str, text: &str, around: Around<'_>) -> Imported {
+    let short = name.rsplit('/').next().unwrap_or(name);
     let (word, reading) = match format {
-        Format::Keepalived | Format::Haproxy => ("", Reading::default()),
-        Format::Ipvsadm => ("ipvsadm", ipvsadm::read(name, text, around)),
+        Format::Keepalived => ("keepalived", keepalived::read(name, text, around)),
+        Format::Haproxy => ("haproxy", haproxy::read(short, text, around)),
+        Format::Ipvsadm => ("ipvsadm", ipvsadm::read(short, text, around)),
     };
     let Reading { plan, mut report, statements, files } = reading;
     report.leftovers(&statements, "not known to this import");

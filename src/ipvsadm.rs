@@ -17,5 +17,7 @@ mod sort;
 pub mod values;
 pub mod words;
 
+pub use names::scheduler_flags;
+
 #[cfg(test)]
 mod tests;

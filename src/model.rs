@@ -9,4 +9,5 @@ pub mod postgres;
 pub mod saved;
 pub mod server;
 pub mod service;
+pub mod setting;
 pub mod table;

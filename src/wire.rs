@@ -14,6 +14,7 @@ pub mod family;
 mod golden;
 mod ids;
 pub mod message;
+pub mod nft;
 pub mod proc;
 pub mod refusal;
 pub mod reply;

@@ -59,12 +59,15 @@ impl Bench {
                         events.push(Event::Applied(acks));
                     }
                     Action::SaveState(_) => events.push(Event::StateSaved(Ok(()))),
+                    Action::ReadSettings(keys) => events.push(self.kernel.settings.read(&keys)),
+                    Action::Set(settings) => events.push(self.kernel.settings.set(settings)),
                     Action::StartProbe { probe, .. } => self.probes.push(probe),
                     Action::Check => self.is_checking = true,
                     Action::StopProbe(_)
                     | Action::Pace(..)
                     | Action::ProbeNow(_)
                     | Action::HangUp(_)
+                    | Action::Run(_)
                     | Action::Report(_)
                     | Action::Settled
                     | Action::Stopped => (),
@@ -178,6 +181,10 @@ fn a_second_of_pulses_of_a_thousand_servers_is_no_work_for_the_table() {
     (bench.actions, bench.transactions) = (0, Vec::new());
     let ticks: u32 = (2..12).map(|beats| beat(&mut bench, beats * 100 + 1)).sum();
     assert_eq!(bench.transactions, [[]; 0], "nothing new was said");
-    assert!(bench.actions <= 2, "{} actions, and two reads of the list were due", bench.actions);
+    assert!(
+        bench.actions <= 3,
+        "{} actions, and two reads of the list and one of the settings were due",
+        bench.actions
+    );
     assert!(ticks <= 20, "{ticks} looks at the silence of all in one second");
 }

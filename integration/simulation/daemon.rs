@@ -88,7 +88,8 @@ fn moved(memory: &Memory, shift: impl Fn(At) -> At) -> Memory {
     let shift = |at: Time| time(shift(micros(at)));
     let draining = memory.draining.iter().map(|(&key, &at)| (key, shift(at)));
     let paused = memory.paused.map(|pause| Pause { until: pause.until.map(&shift) });
-    Memory { owned: memory.owned.clone(), draining: draining.collect(), paused }
+    let sync_daemons = memory.sync_daemons.clone();
+    Memory { owned: memory.owned.clone(), draining: draining.collect(), paused, sync_daemons }
 }
 
 impl World {
@@ -280,7 +281,24 @@ impl World {
             Action::Dump { confirm } => self.begin_dump(confirm),
             Action::Check => self.begin_check(),
             Action::Apply(ops) => self.begin_apply(ops),
+            Action::ReadSettings(keys) => {
+                let event = self.kernel.settings.read(&keys);
+                self.answer_settings(event);
+            }
+            Action::Set(settings) => {
+                let event = self.kernel.settings.set(settings);
+                self.answer_settings(event);
+            }
             Action::SaveState(memory) => self.begin_save(memory),
+            Action::Run(command) => {
+                self.note(format!(
+                    "runs: {} of {}, {} of {}",
+                    command.argv.join(" "),
+                    command.service,
+                    command.able,
+                    command.needed
+                ));
+            }
             Action::Report(transition) => {
                 if let Transition::Late(by) = transition {
                     self.watch_late(by);

@@ -22,9 +22,10 @@ impl World {
         }
     }
 
-    /// `ipvsadm -C`.
+    /// `ipvsadm -C`, and sysctls and timeouts as in a kernel that was just started.
     pub(crate) fn flush_all(&mut self) {
-        self.note("another program clears the table".into());
+        self.note("another program clears the table and the settings".into());
+        self.kernel.settings.forget();
         for key in self.kernel.services.keys().copied().collect::<Vec<_>>() {
             self.write_as_other(&Op::DeleteService(key));
         }

@@ -9,6 +9,7 @@ use pgvs::model::op::{Errno, Op};
 use pgvs::model::service::{Netmask, Service, ServiceFlags, ServiceKey};
 use pgvs::model::table::{Counters, Entry, Table};
 
+use crate::settings::Settings;
 use crate::world::{At, MS};
 
 /// Schedulers whose modules the simulated kernel has.
@@ -59,6 +60,8 @@ pub(crate) struct Kernel {
     pub(crate) trash: BTreeMap<(ServiceKey, DestinationKey), Trash>,
     /// Every change is refused with this number.
     pub(crate) refuses: Option<Errno>,
+    /// What is set beside the table.
+    pub(crate) settings: Settings,
 }
 
 impl Kernel {

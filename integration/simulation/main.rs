@@ -23,6 +23,7 @@ mod jobs;
 mod kernel;
 mod oracle;
 mod prober;
+mod settings;
 mod setup;
 mod watch;
 mod world;

@@ -117,6 +117,9 @@ impl World {
         if !daemon.is_settled {
             return Some("it does not say that it has settled".into());
         }
+        if let Some(unset) = self.kernel.settings.unset(&self.config) {
+            return Some(format!("{unset:?} is not as it should be"));
+        }
         for service in &self.config.services {
             let pool = self.config.pool(&service.pool).unwrap();
             if let Some(wrong) = self.wrong(&self.config, service, pool) {

@@ -93,6 +93,7 @@ pub(crate) fn service(number: u8, pool: &str, target: Target) -> VirtualService 
         target,
         on_down: OnDown::Cut,
         drain_timeout: Duration::from_secs(5),
+        source_nat: None,
         quorum: None,
     }
 }
@@ -106,7 +107,7 @@ pub(crate) fn config(pools: Vec<Pool>, services: Vec<VirtualService>) -> Config 
             on_stop: OnStop::Leave,
             freeze_timeout: Duration::from_secs(10),
         },
-        kernel: KernelSettings { manage: true },
+        kernel: KernelSettings::default(),
         pools,
         services,
     }

@@ -144,7 +144,12 @@ impl World {
                 self.watch.ears.adopted.get_or_insert_with(|| table.clone());
             }
             Event::KernelFailed(why) => self.note(format!("kernel failed: {why}")),
-            Event::Tick | Event::Checked(_) | Event::Applied(_) | Event::StateSaved(_) => (),
+            Event::Tick
+            | Event::Checked(_)
+            | Event::Applied(_)
+            | Event::SettingsRead(_)
+            | Event::SettingsApplied(_)
+            | Event::StateSaved(_) => (),
         }
         self.watch_doubles();
     }

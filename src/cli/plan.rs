@@ -10,10 +10,11 @@ use super::{client, output};
 use crate::config::sources::Checked;
 use crate::engine::controller::Controller;
 use crate::engine::event::Event;
-use crate::engine::{memory::Memory, plan};
+use crate::engine::{memory::Memory, plan, settings};
 use crate::host::control::client::ClientError;
 use crate::host::control::protocol::{Reply, Request, SourceText};
 use crate::host::netlink::Kernel;
+use crate::host::settings::Keeper;
 use crate::host::{files, state};
 use crate::time::Time;
 use crate::view;
@@ -56,11 +57,14 @@ fn of_a_start(config: &Path) -> anyhow::Result<Reply> {
     })?;
     let config = Arc::new(config);
     let controller = Controller::new(Arc::clone(&config), memory, Time::ZERO);
-    let ops = plan::ahead(&controller, table.clone(), Event::Tick, Time::ZERO);
+    let settings = Keeper::kernel().read(&settings::keys(&config));
+    let settings = settings.map_err(|why| anyhow::anyhow!("{why}"))?;
+    let kernel = plan::Kernel { table: table.clone(), settings };
+    let ahead = plan::ahead(&controller, kernel, Event::Tick, Time::ZERO);
     let mut err = findings.all.iter().map(|it| format!("warning: {it}\n")).collect::<String>();
     err.push_str("no daemon runs: this is what a start would write at once\n");
-    let out = view::plan::text(&config, &table, &ops);
-    Ok(Reply { exit: u8::from(!ops.is_empty()), out, err })
+    let out = view::plan::text(&config, &table, &ahead);
+    Ok(Reply { exit: u8::from(!ahead.is_empty()), out, err })
 }
 
 /// What a daemon that has ended left behind, as far as it can be read.

@@ -6,13 +6,17 @@ mod address;
 mod choices;
 mod delivery;
 mod director;
+mod kernel;
 mod key;
+mod nat;
+mod persistence;
 mod pool;
 mod postgres;
 mod quorum;
 mod scheduling;
 mod server;
 mod service;
+mod sync;
 mod value;
 
 use std::collections::BTreeMap;
@@ -46,6 +50,10 @@ struct Check<'a> {
     persistent: Option<Place>,
     /// The first service with a server of the other address family, and that server.
     mixed: Option<(Place, Place)>,
+    /// Where conntrack is switched off, which full NAT needs.
+    no_conntrack: Option<Place>,
+    /// The first sync daemon.
+    sync_daemon_at: Option<Place>,
 }
 
 /// Checks the files; `None`, or any error in the report, means that they are refused.
@@ -64,6 +72,8 @@ pub(super) fn check(sources: &Sources, host: &HostView, report: &mut Report) -> 
         keys: BTreeMap::new(),
         persistent: None,
         mixed: None,
+        no_conntrack: None,
+        sync_daemon_at: None,
     };
     check.only_in_the_main_file();
     let director = check.director(main);
@@ -79,6 +89,7 @@ pub(super) fn check(sources: &Sources, host: &HostView, report: &mut Report) -> 
         services.extend(file.service.iter().flat_map(|service| check.service(number, service)));
     }
     check.persistence_ends_with_weight(kernel.manage);
+    check.sync_beside_mixed();
     check.addresses_of_this_host();
     check.unused_pools();
     if services.is_empty() && check.report.errors() == 0 {
@@ -95,10 +106,12 @@ impl Check<'_> {
     /// Settings of the whole director stand in one place, so that nobody has to look for them.
     fn only_in_the_main_file(&mut self) {
         for (number, file) in self.sources.files().skip(1) {
-            let tables: [(&str, Option<Range<usize>>); 4] = [
+            let sync_daemon = file.sync_daemon.first().map(toml::Spanned::span);
+            let tables: [(&str, Option<Range<usize>>); 5] = [
                 ("include", file.include.as_ref().map(toml::Spanned::span)),
                 ("[director]", file.director.as_ref().map(toml::Spanned::span)),
                 ("[kernel]", file.kernel.as_ref().map(toml::Spanned::span)),
+                ("[[sync_daemon]]", sync_daemon),
                 ("[defaults]", file.defaults.as_ref().map(toml::Spanned::span)),
             ];
             for (what, span) in tables {

@@ -2,6 +2,7 @@
 //!
 //! Every value keeps its place in the text. Here nothing is judged but which keys exist.
 
+mod kernel;
 mod scalar;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
+pub(super) use kernel::{Kernel, SyncDaemon};
 pub(super) use scalar::Scalar;
 
 /// A value as written, absent where the key is.
@@ -27,6 +29,7 @@ pub(super) struct File {
     pub(super) include: Option<Spanned<Vec<Spanned<Scalar>>>>,
     pub(super) director: Option<Entry<Director>>,
     pub(super) kernel: Option<Entry<Kernel>>,
+    pub(super) sync_daemon: Vec<Entry<SyncDaemon>>,
     pub(super) defaults: Option<Entry<Defaults>>,
     pub(super) pool: Vec<Entry<Pool>>,
     pub(super) service: Vec<Entry<Service>>,
@@ -41,13 +44,6 @@ pub(super) struct Director {
     pub(super) control_socket: Field,
     pub(super) on_stop: Field,
     pub(super) freeze_timeout: Field,
-}
-
-/// `[kernel]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Kernel {
-    pub(super) manage: Field,
 }
 
 /// `[defaults]`: what pools, servers and services take where they say nothing themselves.
@@ -93,6 +89,7 @@ pub(super) struct ServiceDefaults {
     pub(super) target: Field,
     pub(super) on_down: Field,
     pub(super) drain_timeout: Field,
+    pub(super) source_nat: Field,
 }
 
 /// `[[pool]]`.
@@ -162,6 +159,7 @@ pub(super) struct Service {
     pub(super) target: Field,
     pub(super) on_down: Field,
     pub(super) drain_timeout: Field,
+    pub(super) source_nat: Field,
     pub(super) quorum: Field,
     pub(super) hysteresis: Field,
     pub(super) sorry_server: Field,
@@ -194,7 +192,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for TableVisitor<T> {
 }
 
 /// Tables by their headers, and the keys of each.
-pub(super) type Tables = [(&'static str, &'static [&'static str]); 11];
+pub(super) type Tables = [(&'static str, &'static [&'static str]); 12];
 
 /// Every table with its keys, as the structs above have them.
 pub(super) fn tables() -> Tables {
@@ -202,6 +200,7 @@ pub(super) fn tables() -> Tables {
         ("the top level", keys_of::<File>()),
         ("[director]", keys_of::<Director>()),
         ("[kernel]", keys_of::<Kernel>()),
+        ("[[sync_daemon]]", keys_of::<SyncDaemon>()),
         ("[defaults]", keys_of::<Defaults>()),
         ("[defaults.pool]", keys_of::<PoolDefaults>()),
         ("[defaults.server]", keys_of::<ServerDefaults>()),
@@ -266,7 +265,7 @@ mod tests {
                 && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
         };
         let lines = EXAMPLE.lines().map(|line| match line.strip_prefix("# ") {
-            Some(rest) if is_key(rest) => rest,
+            Some(rest) if is_key(rest) || rest.starts_with("[[") => rest,
             _ => line,
         });
         lines.collect::<Vec<_>>().join("\n")

@@ -105,8 +105,13 @@ impl Sources {
             let service = file.service.iter().map(|service| &service.get_ref().0);
             service.for_each(|service| ask_for_service(service, &mut questions));
             let defaults = file.defaults.iter().map(|defaults| &defaults.get_ref().0.service.0);
-            let schedulers = defaults.filter_map(|service| text(&service.scheduler));
-            questions.modules.extend(schedulers.map(|name| module_of(name).into()));
+            for service in defaults {
+                let scheduler = text(&service.scheduler).map(|name| module_of(name).into());
+                questions.modules.extend(scheduler);
+                questions.addresses.extend(address_of(&service.source_nat));
+            }
+            let interfaces = file.sync_daemon.iter().map(|it| &it.get_ref().0.interface);
+            questions.interfaces.extend(interfaces.filter_map(text).map(Into::into));
         }
         if !questions.modules.is_empty() {
             questions.modules.insert(IP_VS.into());
@@ -164,10 +169,15 @@ fn ask_for_service(service: &file::Service, questions: &mut Questions) {
         let addresses = range.addresses().take(MAX_ADDRESSES);
         questions.addresses.extend(addresses.map(|address| address.ip()));
     }
+    questions.addresses.extend(address_of(&service.source_nat));
     let scheduler = text(&service.scheduler).unwrap_or("wlc");
     questions.modules.insert(module_of(scheduler).into());
     let engine = text(&service.pe).map(|engine| format!("ip_vs_pe_{engine}").into());
     questions.modules.extend(engine);
+}
+
+fn address_of(field: &Field) -> Option<IpAddr> {
+    text(field)?.parse().ok()
 }
 
 fn text(field: &Field) -> Option<&str> {

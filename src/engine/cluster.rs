@@ -153,6 +153,7 @@ fn claim(verdict: &Verdict) -> Option<Timeline> {
         | Condition::Suspect
         | Condition::Hung
         | Condition::Ending
+        | Condition::Failing
         | Condition::Full
         | Condition::Refusing(_) => told(verdict),
     }

@@ -7,7 +7,7 @@ use super::decide;
 use super::event::{Action, Event, Transition};
 use super::evidence::{Observation, Pace, ProbeId};
 use super::freeze::Freeze;
-use super::membership::Membership;
+use super::membership::{ADOPT_TIMEOUT, Membership};
 use super::memory::{Memory, Pause};
 use super::reconcile::Reconciler;
 use crate::config::{Config, OnStop, Target};
@@ -35,6 +35,8 @@ pub struct Controller {
     is_frozen: bool,
     /// When silence is looked at next.
     listen_at: Time,
+    /// Until then servers that have not been heard may yet speak.
+    wait_until: Time,
     /// What `next_deadline` said last.
     promised: Option<Time>,
     /// How the daemon is to end, once it is to end.
@@ -52,6 +54,7 @@ impl Controller {
             freeze: Freeze::new(config.director.freeze_timeout),
             is_frozen: false,
             listen_at: now,
+            wait_until: now.after(ADOPT_TIMEOUT),
             promised: None,
             stopping: None,
             pending: Vec::new(),
@@ -59,6 +62,7 @@ impl Controller {
         };
         let mut actions = Vec::new();
         controller.membership.reload(&config, now, &mut actions);
+        controller.reconciler.want_settings(&config, None, now);
         controller.pending = actions;
         controller
     }
@@ -82,7 +86,8 @@ impl Controller {
         }
         let listen = (!self.membership.probes.is_empty()).then_some(self.listen_at);
         let pause = self.reconciler.memory.paused.and_then(|pause| pause.until);
-        [listen, pause, self.freeze.until(), self.reconciler.deadline(&self.membership)]
+        let wait = self.membership.is_waiting.then_some(self.wait_until);
+        [listen, wait, pause, self.freeze.until(), self.reconciler.deadline(&self.membership)]
             .into_iter()
             .flatten()
             .min()
@@ -106,6 +111,10 @@ impl Controller {
                 self.reconciler.applied(&mut self.membership, results, now, actions);
             }
             Event::KernelFailed(why) => self.reconciler.failed(why, now, actions),
+            Event::SettingsRead(result) => self.reconciler.settings_read(result, now, actions),
+            Event::SettingsApplied(results) => {
+                self.reconciler.settings.applied(results, now, actions);
+            }
             Event::StateSaved(result) => self.reconciler.saved(result, now, actions),
             Event::Reload(config) => self.reload(&config, now, actions),
             Event::Pause(until) => {
@@ -116,6 +125,8 @@ impl Controller {
             Event::Resume => self.resume(actions),
             Event::Stop => {
                 self.stopping = Some(self.config.director.on_stop);
+                let config = Arc::clone(&self.config);
+                self.reconciler.want_settings(&config, self.stopping, now);
                 self.reconciler.look_at_everything(&self.membership);
             }
         }
@@ -124,7 +135,9 @@ impl Controller {
     fn reload(&mut self, config: &Arc<Config>, now: Time, actions: &mut Vec<Action>) {
         self.config = Arc::clone(config);
         self.membership.reload(config, now, actions);
+        self.wait_until = now.after(ADOPT_TIMEOUT);
         self.freeze.set_timeout(config.director.freeze_timeout);
+        self.reconciler.want_settings(config, self.stopping, now);
         self.reconciler.adopt_new(&mut self.membership, false);
         self.decide_all(actions);
         self.reconciler.forget_drains(&self.membership);
@@ -155,6 +168,9 @@ impl Controller {
         let before = probe.health.verdict();
         let misconfigured = probe.health.misconfigured().map(str::to_owned);
         probe.health.learn(observation, at, &probe.settings);
+        if let Some(again) = probe.health.ask_again() {
+            self.listen_at = self.listen_at.min(again);
+        }
         if probe.health.take_hang_up() {
             actions.push(Action::HangUp(id));
         }
@@ -240,7 +256,8 @@ impl Controller {
             return;
         }
         let mut dirty = Vec::new();
-        decide::pool(&mut self.membership, place, self.is_frozen, &mut dirty, actions);
+        let around = (self.is_frozen, self.reconciler.actual.as_ref());
+        decide::pool(&mut self.membership, place, around, &mut dirty, actions);
         self.reconciler.look_at(dirty);
         self.set_pace(place, actions);
     }
@@ -296,6 +313,7 @@ impl Controller {
             probe.health.forgive(now);
         }
         self.listen_at = now;
+        self.wait_until = now.after(ADOPT_TIMEOUT);
         actions.push(Action::Report(Transition::Late(by)));
     }
 
@@ -334,7 +352,11 @@ impl Controller {
             if probe.health.verdict() != before {
                 changed.push((id, before.condition));
             }
-            if let Some(due) = probe.health.deadline(&probe.settings) {
+            if probe.health.take_ask_again(now) {
+                actions.push(Action::ProbeNow(id));
+            }
+            let deadline = probe.health.deadline(&probe.settings);
+            for due in deadline.into_iter().chain(probe.health.ask_again()) {
                 let due = if due <= now { now.after(LOOK_AGAIN) } else { due };
                 next = Some(next.map_or(due, |next| next.min(due)));
             }
@@ -352,6 +374,9 @@ impl Controller {
         let is_over = |pause: &Pause| pause.until.is_some_and(|until| until <= now);
         if self.reconciler.memory.paused.as_ref().is_some_and(is_over) {
             self.resume(actions);
+        }
+        if self.wait_until <= now && std::mem::take(&mut self.membership.is_waiting) {
+            self.decide_all(actions);
         }
         for place in self.reconciler.release_cuts(&mut self.membership, now) {
             self.decide(place, actions);

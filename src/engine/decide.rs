@@ -5,23 +5,25 @@ use std::collections::BTreeMap;
 use super::cluster::Standing;
 use super::event::{Action, Transition};
 use super::health::Verdict;
-use super::membership::{Cut, Membership, PoolState, ProbeState, ServiceState};
+use super::membership::{Cut, Member, Membership, PoolState, ProbeState, ServiceState};
 use super::policy::{self, Adopted, Decision, View};
+use super::quorum;
 use crate::config::{OnDown, Target};
 use crate::model::destination::Weight;
 use crate::model::postgres::Role;
 use crate::model::server::ServerId;
 use crate::model::service::ServiceKey;
+use crate::model::table::Table;
 
 /// Decides a pool anew; the services whose wanted destinations changed go to `dirty`.
 pub(super) fn pool(
     membership: &mut Membership,
     place: usize,
-    is_frozen: bool,
+    (is_frozen, actual): (bool, Option<&Table>),
     dirty: &mut Vec<ServiceKey>,
     actions: &mut Vec<Action>,
 ) {
-    let Membership { pools, services, probes, cutting, .. } = membership;
+    let Membership { pools, services, probes, cutting, is_waiting, .. } = membership;
     let Some(pool) = pools.get_mut(place) else {
         return;
     };
@@ -46,17 +48,29 @@ pub(super) fn pool(
         }));
     }
     pool.view = view;
+    let moment = Moment { is_frozen, is_waiting: *is_waiting, actual };
     for key in &pool.services {
         let Some(service) = services.get_mut(key) else {
             continue;
         };
-        if decide(service, pool, is_frozen, actions) {
+        if decide(service, pool, moment, actions) {
             dirty.push(*key);
         }
         if service.cuts.iter().any(Option::is_some) {
             cutting.insert(*key);
         }
     }
+}
+
+/// What is the matter with everybody.
+#[derive(Clone, Copy)]
+struct Moment<'a> {
+    /// Silence is not believed.
+    is_frozen: bool,
+    /// Servers that have not been heard may yet speak.
+    is_waiting: bool,
+    /// The table as it is; `None`: in doubt.
+    actual: Option<&'a Table>,
 }
 
 /// A writer that was found in the kernel has its say before any claim counts: after a restart an old primary may
@@ -81,7 +95,7 @@ fn await_adopted_writer(pool: &mut PoolState, services: &BTreeMap<ServiceKey, Se
 fn decide(
     service: &mut ServiceState,
     pool: &PoolState,
-    is_frozen: bool,
+    moment: Moment<'_>,
     actions: &mut Vec<Action>,
 ) -> bool {
     forget_adopted(service, pool);
@@ -90,9 +104,10 @@ fn decide(
     let target = service.config.target;
     let views: Vec<View> =
         (0..pool.members.len()).filter_map(|place| view(service, pool, place)).collect();
-    let new = policy::decide(target, service.config.on_down, &views, is_frozen);
-    let mut is_changed = false;
-    for (place, decision) in new.into_iter().enumerate() {
+    let mut new = policy::decide(target, service.config.on_down, &views, moment.is_frozen);
+    let mut is_changed =
+        quorum::count(service, &pool.verdicts, moment.is_waiting, &mut new, actions);
+    for (place, decision) in new.decisions.into_iter().enumerate() {
         let Some(slot) = service.decisions.get_mut(place) else {
             continue;
         };
@@ -109,7 +124,20 @@ fn decide(
                 (_, cut) => cut,
             };
         }
-        report(service, pool, place, old, decision, actions);
+        let Some((old, member)) = old.zip(pool.members.get(place)) else {
+            continue;
+        };
+        let was_never_there = || {
+            let to = (service.config.key, service.key_of(member));
+            moment.actual.is_some_and(|table| table.destination(to.0, to.1).is_none())
+        };
+        // One that was to be made and is not any more has not changed for anybody.
+        let is_news = decision.weight.is_some()
+            || old.weight.is_some_and(Weight::is_usable)
+            || !was_never_there();
+        if is_news {
+            report(service, pool, member, (old, decision), actions);
+        }
     }
     is_changed
 }
@@ -117,14 +145,10 @@ fn decide(
 fn report(
     service: &ServiceState,
     pool: &PoolState,
-    place: usize,
-    old: Option<Decision>,
-    new: Decision,
+    member: &Member,
+    (old, new): (Decision, Decision),
     actions: &mut Vec<Action>,
 ) {
-    let (Some(old), Some(member)) = (old, pool.members.get(place)) else {
-        return;
-    };
     if old.weight != new.weight {
         actions.push(Action::Report(Transition::Weight {
             service: service.config.label().into(),
@@ -144,6 +168,8 @@ fn view(service: &ServiceState, pool: &PoolState, place: usize) -> Option<View> 
         is_another_writer: pool.view.is_another_writer(place),
         adopted: service.adopted.get(place).copied().flatten(),
         configured: member.weight,
+        is_backup: member.is_backup,
+        starts_up: pool.starts_up,
         is_cut: service.cuts.get(place).is_some_and(Option::is_some),
     })
 }

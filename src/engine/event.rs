@@ -9,12 +9,14 @@ use super::evidence::{Observation, Pace, ProbeId};
 use super::health::Condition;
 use super::memory::Memory;
 use super::policy::Reason;
+use super::settings::{self, SettingChange};
 use crate::config::{Config, PostgresProbe};
 use crate::model::destination::{DestinationKey, Weight};
 use crate::model::op::{Errno, Op};
 use crate::model::postgres::Timeline;
 use crate::model::server::ServerId;
 use crate::model::service::ServiceKey;
+use crate::model::setting::{Found, Setting, SettingKey};
 use crate::model::table::{Counters, Table};
 use crate::time::Time;
 use crate::wire::proc::ProcTable;
@@ -41,6 +43,10 @@ pub enum Event {
     Applied(Vec<(Op, Result<(), Errno>)>),
     /// A read or a transaction ended without a result, in words for the operator.
     KernelFailed(Box<str>),
+    /// The settings were read, or in words why nothing of them could be.
+    SettingsRead(Result<Found, Box<str>>),
+    /// Settings were set, one by one, or in words why one could not be.
+    SettingsApplied(Vec<(Setting, Result<(), Box<str>>)>),
     /// The state file was written, or why not.
     StateSaved(Result<(), Box<str>>),
     /// The operator wants another configuration.
@@ -82,14 +88,37 @@ pub enum Action {
     Check,
     /// Carry out one transaction.
     Apply(Vec<Op>),
+    /// Read these settings.
+    ReadSettings(Vec<SettingKey>),
+    /// Set these, each by itself.
+    Set(Vec<Setting>),
     /// Write the state file.
     SaveState(Memory),
+    /// Run a command of the operator's, beside everything else; nothing waits for it.
+    Run(Command),
     /// Tell the operator: log it, keep it.
     Report(Transition),
     /// The kernel has acknowledged everything that is wanted.
     Settled,
     /// Everything for a stop has been done.
     Stopped,
+}
+
+/// A command of the operator's, and what it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// The service's name.
+    pub service: Box<str>,
+    /// What the kernel knows the service by.
+    pub key: ServiceKey,
+    /// The program and its arguments; no shell reads them.
+    pub argv: Arc<[Box<str>]>,
+    /// Whether the quorum was gained, or lost.
+    pub is_gained: bool,
+    /// So many servers may serve.
+    pub able: u32,
+    /// So many are needed.
+    pub needed: u32,
 }
 
 /// Something that changed, with its cause, before and after.
@@ -144,6 +173,19 @@ pub enum Transition {
         /// Why.
         reason: Reason,
     },
+    /// A service has its quorum, or has lost it: told when it changes, and once after the start.
+    Quorum {
+        /// The service's name.
+        service: Box<str>,
+        /// Whether it has.
+        is_gained: bool,
+        /// So many servers may serve.
+        able: u32,
+        /// So many are needed.
+        needed: u32,
+        /// Who serves alone without a quorum.
+        sorry_server: Option<SocketAddr>,
+    },
     /// Another program changed a service of ours.
     Drift {
         /// The service.
@@ -177,6 +219,12 @@ pub enum Transition {
     OpRefused(Op, Errno),
     /// A read or a transaction of the kernel failed.
     KernelFailed(Box<str>),
+    /// A setting beside the table was changed.
+    SettingSet(Box<SettingChange>),
+    /// A setting that we may not change should have another value than this.
+    SettingAdvised(Setting),
+    /// A setting could not be read or set.
+    SettingsFailed(Box<str>),
     /// The state file could not be written.
     StateNotSaved(Box<str>),
     /// All servers that were answering fell silent at once: soft evidence is ignored.
@@ -245,6 +293,13 @@ impl fmt::Display for Transition {
                 weight(*from),
                 weight(*to)
             ),
+            Self::Quorum { service, is_gained: true, able, needed, .. } => {
+                write!(f, "service {service}: has its quorum: {able} may serve, {needed} needed")
+            }
+            Self::Quorum { service, able, needed, sorry_server, .. } => {
+                write!(f, "service {service}: quorum lost: {able} may serve, {needed} needed")?;
+                sorry_server.map_or(Ok(()), |it| write!(f, ", the sorry server {it} serves"))
+            }
             Self::Drift { service, destination, what } => {
                 write!(f, "another program changed {service}")?;
                 if let Some(destination) = destination {
@@ -267,7 +322,11 @@ impl fmt::Display for Transition {
                 write!(f, "{destination} of {service} is deleted with {active} sessions: its time is up")
             }
             Self::OpRefused(op, errno) => write!(f, "the kernel refused to {op} (errno {})", errno.0),
-            Self::KernelFailed(what) | Self::StateNotSaved(what) => f.write_str(what),
+            Self::KernelFailed(what) | Self::StateNotSaved(what) | Self::SettingsFailed(what) => {
+                f.write_str(what)
+            }
+            Self::SettingSet(change) => change.fmt(f),
+            Self::SettingAdvised(found) => f.write_str(&settings::advice(found)),
             Self::Frozen => f.write_str(
                 "all servers that were answering fell silent at once: suspecting this director's own network, soft evidence is ignored",
             ),

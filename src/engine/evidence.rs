@@ -34,6 +34,17 @@ pub enum Observation {
     NotAdmitted(ProbeError),
 }
 
+impl Observation {
+    /// Whether PostgreSQL itself said something; a host that refuses is not PostgreSQL.
+    pub const fn is_word(&self) -> bool {
+        match self {
+            Self::Pulse(_) | Self::Admitted => true,
+            Self::SessionEnded(word) => word.is_some(),
+            Self::NotAdmitted(error) => matches!(error, ProbeError::Said(_)),
+        }
+    }
+}
+
 /// Why a fresh connection was not admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbeError {

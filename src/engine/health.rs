@@ -2,13 +2,15 @@
 //!
 //! Knows nothing of pools, services or weights.
 
-use std::fmt;
+mod condition;
+
 use std::time::Duration;
 
 use super::evidence::{self, Evidence, Observation, ServerError};
 use crate::config::PostgresProbe;
-use crate::model::postgres::{Facts, SqlState};
+use crate::model::postgres::Facts;
 use crate::time::Time;
+pub use condition::{Condition, Verdict};
 
 /// A probe without a kept session tries a fresh connection this often; one that is set up wrongly only in the
 /// configured rhythm. Silence is no evidence before the next one can have ended.
@@ -22,50 +24,6 @@ const HUNG_AFTER: u32 = 2;
 
 /// So many fresh connections in a row must be admitted before a full server counts as up again.
 const ROOM_AFTER: u32 = 2;
-
-/// The state of a server as its own probe sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// No verdict yet.
-    Unknown,
-    /// Answers, and admits connections.
-    Up,
-    /// Soft: silent for `suspect_after`.
-    Suspect,
-    /// Soft: the kept session answers, fresh connections do not get through.
-    Hung,
-    /// Soft: it ended the kept session as in a stop or a crash; a fresh connection will tell more.
-    Ending,
-    /// Soft: no slot is free.
-    Full,
-    /// Soft: refuses fresh connections with a code of its own.
-    Refusing(SqlState),
-    /// Hard: takes no new connections after it had been up (57P03).
-    Closing,
-    /// Hard: takes no connections yet (57P03).
-    Starting,
-    /// Hard: silent for `lost_after`, fresh connections included.
-    Lost,
-    /// Hard: nothing listens there.
-    Down,
-}
-
-/// What the rest of the engine sees of a server; compared by value to learn whether anything changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// Its state.
-    pub condition: Condition,
-    /// What it last said of itself, as long as that holds.
-    pub facts: Option<Facts>,
-    /// Whether the probe is set up wrongly, so that it cannot see more.
-    pub is_misconfigured: bool,
-}
-
-impl Verdict {
-    /// The verdict on a server that nobody probes.
-    pub const UNPROBED: Self =
-        Self { condition: Condition::Up, facts: None, is_misconfigured: false };
-}
 
 /// The state machine of one probe.
 #[derive(Clone, Debug)]
@@ -94,6 +52,12 @@ pub struct Health {
     timeouts: u32,
     /// Fresh connections admitted in a row.
     admissions: u32,
+    /// Fresh connections in a row that were refused by hard evidence that does not count yet.
+    refusals: u32,
+    /// When a fresh connection is to be tried beside a living session, to learn whether that was the last word.
+    ask_again: Option<Time>,
+    /// When PostgreSQL itself last said anything.
+    heard: Option<Time>,
     /// The last report of failure, for people.
     last_failure: Option<(Time, Box<str>)>,
 }
@@ -115,6 +79,9 @@ impl Health {
             passes: 0,
             timeouts: 0,
             admissions: 0,
+            refusals: 0,
+            ask_again: None,
+            heard: None,
             last_failure: None,
         }
     }
@@ -149,6 +116,7 @@ impl Health {
             Condition::Unknown
             | Condition::Suspect
             | Condition::Ending
+            | Condition::Failing
             | Condition::Closing
             | Condition::Starting
             | Condition::Lost
@@ -156,9 +124,9 @@ impl Health {
         }
     }
 
-    /// When the server last answered.
-    pub const fn last_answer(&self) -> Time {
-        self.last_answer
+    /// When PostgreSQL itself last said anything; a refused connection is the host's word.
+    pub const fn heard(&self) -> Option<Time> {
+        self.heard
     }
 
     /// Lets silence count from `now` at the earliest: nobody is to blame for time in which we did not listen.
@@ -184,6 +152,9 @@ impl Health {
 
     /// Takes one report that arrived at `at`.
     pub fn learn(&mut self, observation: &Observation, at: Time, settings: &PostgresProbe) {
+        if observation.is_word() {
+            self.heard = self.heard.max(Some(at));
+        }
         match observation {
             Observation::Pulse(facts) => self.pulsed(*facts, at, settings),
             Observation::SessionEnded(last_word) => {
@@ -250,6 +221,7 @@ impl Health {
             | Condition::Suspect
             | Condition::Hung
             | Condition::Ending
+            | Condition::Failing
             | Condition::Full
             | Condition::Refusing(_) => (),
         }
@@ -261,9 +233,13 @@ impl Health {
         self.is_admitted = true;
         self.misconfigured = None;
         self.timeouts = 0;
+        self.refusals = 0;
+        self.ask_again = None;
         self.admissions = self.admissions.saturating_add(1);
         match self.condition {
-            Condition::Hung | Condition::Ending => self.condition = Condition::Up,
+            Condition::Hung | Condition::Ending | Condition::Failing => {
+                self.condition = Condition::Up;
+            }
             Condition::Full | Condition::Refusing(_) if self.admissions >= ROOM_AFTER => {
                 self.condition = Condition::Up;
             }
@@ -318,19 +294,8 @@ impl Health {
             // A session that answers shows that something else refuses, a filter perhaps. One that does not may have
             // ended unheard.
             Evidence::Gone if self.is_pulsing(at, settings) => self.condition = Condition::Hung,
-            Evidence::Gone => self.fall(Condition::Down),
-            Evidence::NotNow => self.fall(match self.condition {
-                Condition::Unknown | Condition::Down | Condition::Lost | Condition::Starting => {
-                    Condition::Starting
-                }
-                Condition::Up
-                | Condition::Suspect
-                | Condition::Hung
-                | Condition::Ending
-                | Condition::Full
-                | Condition::Refusing(_)
-                | Condition::Closing => Condition::Closing,
-            }),
+            Evidence::Gone => self.falls_at_last(Condition::Down, at, settings),
+            Evidence::NotNow => self.falls_at_last(self.closed(), at, settings),
             Evidence::Full => self.condition = Condition::Full,
             Evidence::Refusing(code) => self.condition = Condition::Refusing(code),
             Evidence::Misconfigured | Evidence::Blind => {
@@ -353,6 +318,49 @@ impl Health {
         }
     }
 
+    /// What a server is that takes no connections (57P03): on its way down if it had been up.
+    const fn closed(&self) -> Condition {
+        match self.condition {
+            Condition::Unknown | Condition::Down | Condition::Lost | Condition::Starting => {
+                Condition::Starting
+            }
+            Condition::Up
+            | Condition::Suspect
+            | Condition::Hung
+            | Condition::Ending
+            | Condition::Failing
+            | Condition::Full
+            | Condition::Refusing(_)
+            | Condition::Closing => Condition::Closing,
+        }
+    }
+
+    /// Falls when it has been refused often enough in a row; until then that is soft evidence.
+    fn falls_at_last(&mut self, to: Condition, at: Time, settings: &PostgresProbe) {
+        self.refusals = self.refusals.saturating_add(1);
+        if self.condition.is_hard() || self.refusals >= settings.fall {
+            self.fall(to);
+            return;
+        }
+        // Of one that was never heard nothing is known that could be doubted.
+        if self.condition != Condition::Unknown {
+            self.condition = Condition::Failing;
+            self.is_suspect = false;
+        }
+        // Without a session the probe tries again by itself.
+        self.ask_again = self.has_session.then(|| at.after(RETRY));
+    }
+
+    /// When a fresh connection is to be tried.
+    pub const fn ask_again(&self) -> Option<Time> {
+        self.ask_again
+    }
+
+    /// Whether a fresh connection is to be tried now.
+    pub fn take_ask_again(&mut self, now: Time) -> bool {
+        self.ask_again.take_if(|at| *at <= now).is_some()
+    }
+
     /// A fresh connection came to nothing beside a living session.
     fn timed_out(&mut self) {
         self.timeouts = self.timeouts.saturating_add(1);
@@ -369,6 +377,8 @@ impl Health {
         self.is_suspect = false;
         self.passes = 0;
         self.timeouts = 0;
+        self.refusals = 0;
+        self.ask_again = None;
     }
 
     /// When silence will have lasted long enough for the next step, if nothing is heard till then.
@@ -380,6 +390,7 @@ impl Health {
             | Condition::Suspect
             | Condition::Hung
             | Condition::Ending
+            | Condition::Failing
             | Condition::Full
             | Condition::Refusing(_) => Some(if self.is_suspect {
                 self.silent_for(settings.lost_after)
@@ -418,60 +429,5 @@ impl Health {
             self.has_session = false;
         }
         is_new
-    }
-}
-
-impl Verdict {
-    /// Whether the server may still speak for the first time: neither heard nor overdue.
-    pub const fn is_awaited(&self) -> bool {
-        matches!(self.condition, Condition::Unknown)
-            && self.facts.is_none()
-            && !self.is_misconfigured
-    }
-
-    /// Whether the server has ever said anything.
-    pub const fn has_answered(&self) -> bool {
-        !matches!(self.condition, Condition::Unknown | Condition::Suspect)
-            || self.is_misconfigured
-            || self.facts.is_some()
-    }
-}
-
-impl Condition {
-    /// Whether it follows from hard evidence.
-    pub const fn is_hard(self) -> bool {
-        match self {
-            Self::Down | Self::Lost | Self::Starting | Self::Closing => true,
-            Self::Unknown
-            | Self::Up
-            | Self::Suspect
-            | Self::Hung
-            | Self::Ending
-            | Self::Full
-            | Self::Refusing(_) => false,
-        }
-    }
-
-    /// Whether the operator wants to know the cause.
-    pub const fn is_bad(self) -> bool {
-        !matches!(self, Self::Up | Self::Unknown)
-    }
-}
-
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown => f.write_str("unknown"),
-            Self::Up => f.write_str("up"),
-            Self::Suspect => f.write_str("suspect"),
-            Self::Hung => f.write_str("hung"),
-            Self::Ending => f.write_str("ending"),
-            Self::Full => f.write_str("full"),
-            Self::Refusing(code) => write!(f, "refusing ({code})"),
-            Self::Closing => f.write_str("closing"),
-            Self::Starting => f.write_str("starting"),
-            Self::Lost => f.write_str("lost"),
-            Self::Down => f.write_str("down"),
-        }
     }
 }

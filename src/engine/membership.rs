@@ -10,6 +10,7 @@ use super::event::Action;
 use super::evidence::{Pace, ProbeId};
 use super::health::{Health, Verdict};
 use super::policy::{Adopted, Decision, Reason};
+use super::quorum::Count;
 use crate::config::{Config, Delivery, OnDown, PostgresProbe, Probe, VirtualService};
 use crate::model::destination::{DestinationKey, Thresholds, Weight};
 use crate::model::server::ServerId;
@@ -18,13 +19,15 @@ use crate::model::table::Table;
 use crate::time::Time;
 
 /// So long a server keeps the weight that the kernel has without a verdict of its own.
-const ADOPT_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const ADOPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A pool as the engine works with it.
 #[derive(Clone, Debug)]
 pub(super) struct PoolState {
     pub(super) name: Box<str>,
     pub(super) members: Vec<Member>,
+    /// Whether its servers count as up before they have answered.
+    pub(super) starts_up: bool,
     /// The services of the pool.
     pub(super) services: Vec<ServiceKey>,
     pub(super) cluster: Cluster,
@@ -44,6 +47,8 @@ pub(super) struct Member {
     pub(super) thresholds: Thresholds,
     /// How packets reach it, where that is not what its services say.
     pub(super) delivery: Option<Delivery>,
+    /// Whether it serves only where no other server is left.
+    pub(super) is_backup: bool,
     /// Its probe; `None`: it is not probed.
     pub(super) probe: Option<ProbeId>,
 }
@@ -60,6 +65,8 @@ pub(super) struct ServiceState {
     pub(super) cuts: Vec<Option<Cut>>,
     /// The member that last had weight in a service for the primary.
     pub(super) last_writer: Option<usize>,
+    /// How many servers may serve, where somebody wants to know.
+    pub(super) count: Count,
 }
 
 impl ServiceState {
@@ -102,6 +109,8 @@ pub(super) struct Membership {
     pub(super) probes: BTreeMap<ProbeId, ProbeState>,
     /// The services with a cut under way.
     pub(super) cutting: BTreeSet<ServiceKey>,
+    /// Whether servers that have not been heard since the start, or since the config names them, may yet speak.
+    pub(super) is_waiting: bool,
     next_probe: u32,
 }
 
@@ -111,12 +120,13 @@ impl Membership {
         self.pools.get(service.pool).map_or(&[], |pool| &pool.members)
     }
 
-    /// Whether a destination is a member of a service.
+    /// Whether a destination is a member of a service, or its sorry server.
     pub(super) fn is_member(&self, service: ServiceKey, to: DestinationKey) -> bool {
         let Some(service) = self.services.get(&service) else {
             return false;
         };
         service.place_of(self.members(service), to).is_some()
+            || service.sorry_server().is_some_and(|(sorry, _)| sorry == to)
     }
 
     /// The kernel has deleted a destination: if it is a member it stays away until its sessions are flushed.
@@ -211,6 +221,7 @@ impl Membership {
         let old = std::mem::take(self);
         self.next_probe = old.next_probe;
         self.cutting = old.cutting.clone();
+        self.is_waiting = true;
         for (place, pool) in config.pools.iter().enumerate() {
             let members = pool
                 .servers
@@ -221,6 +232,7 @@ impl Membership {
                     weight: server.weight,
                     thresholds: server.thresholds,
                     delivery: server.delivery,
+                    is_backup: server.is_backup,
                     probe: match &pool.probe {
                         Probe::None => None,
                         Probe::Postgres(settings) => {
@@ -232,6 +244,7 @@ impl Membership {
             self.pools.push(PoolState {
                 name: pool.name.clone(),
                 members,
+                starts_up: !pool.alpha,
                 services: Vec::new(),
                 cluster: Cluster::default(),
                 view: View::default(),
@@ -328,6 +341,7 @@ impl Membership {
             adopted,
             cuts,
             last_writer,
+            count: before.map(|service| service.count).unwrap_or_default(),
         };
         self.services.insert(config.key, state);
     }

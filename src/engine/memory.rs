@@ -1,8 +1,9 @@
-//! What must outlive the daemon: which services are ours, and which drains are under way.
+//! What must outlive the daemon: what is ours, and which drains are under way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::destination::DestinationKey;
+use crate::model::kernel::SyncRole;
 use crate::model::service::ServiceKey;
 use crate::time::Time;
 
@@ -15,6 +16,8 @@ pub struct Memory {
     pub draining: BTreeMap<(ServiceKey, DestinationKey), Time>,
     /// Whether the operator has paused us, and until when.
     pub paused: Option<Pause>,
+    /// Roles of connection-sync daemons that we declared: only these may be stopped.
+    pub sync_daemons: BTreeSet<SyncRole>,
 }
 
 /// The operator's word that nothing is to be written.

@@ -24,6 +24,10 @@ pub struct View {
     pub adopted: Option<Adopted>,
     /// The configured weight.
     pub configured: Weight,
+    /// Whether it serves only where no other server is left.
+    pub is_backup: bool,
+    /// Whether it counts as up before it has answered, where its role does not matter.
+    pub starts_up: bool,
     /// Whether its sessions are being cut, so that it must stay away a moment longer.
     pub is_cut: bool,
 }
@@ -74,14 +78,27 @@ enum Tier {
     Wanted,
     /// The primary, where standbys are only preferred.
     Fallback,
+    /// Backups that the target asks for.
+    Backup,
+    /// The primary that is a backup, where standbys are only preferred.
+    BackupFallback,
 }
 
 impl Tier {
-    const ALL: [Self; 2] = [Self::Wanted, Self::Fallback];
+    const ALL: [Self; 4] = [Self::Wanted, Self::Fallback, Self::Backup, Self::BackupFallback];
 }
 
-/// Decides one service: a decision for each server, in the order of `views`.
-pub fn decide(target: Target, on_down: OnDown, views: &[View], is_frozen: bool) -> Vec<Decision> {
+/// One service decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// A decision for each server, in the order of the views.
+    pub decisions: Vec<Decision>,
+    /// How many servers may serve, those among them that soft evidence lowers included: a suspicion takes no quorum.
+    pub able: u32,
+}
+
+/// Decides one service.
+pub fn decide(target: Target, on_down: OnDown, views: &[View], is_frozen: bool) -> Decided {
     let parts: Vec<Part> =
         views.iter().map(|view| part(target, on_down, view, is_frozen)).collect();
     let turn = turn(&parts);
@@ -89,7 +106,17 @@ pub fn decide(target: Target, on_down: OnDown, views: &[View], is_frozen: bool) 
         Part::Fixed(decision) => *decision,
         Part::Able(able) => finish(able, &turn, place),
     });
-    decided.collect()
+    Decided { decisions: decided.collect(), able: turn.able }
+}
+
+/// The quorum is lost and the sorry server serves alone: whoever would serve keeps its sessions and gets no new ones.
+pub fn yield_to_sorry_server(decided: &mut Decided, needed: u32) {
+    let reason = Reason::NoQuorum { able: decided.able, needed };
+    for decision in &mut decided.decisions {
+        if decision.weight.is_some_and(Weight::is_usable) {
+            *decision = quiesced(reason);
+        }
+    }
 }
 
 /// Who serves, among those who may.
@@ -99,6 +126,8 @@ struct Turn {
     tier: Option<Tier>,
     /// The places of those that soft evidence lowers.
     lowered: Vec<usize>,
+    /// How many would serve if soft evidence were none.
+    able: u32,
 }
 
 /// Gives the turn to the first tier that soft evidence leaves a server of.
@@ -112,6 +141,9 @@ fn turn(parts: &[Part]) -> Turn {
     let mut turn = Turn::default();
     for tier in Tier::ALL {
         let own: Vec<_> = usable().filter(|(_, able)| able.tier == tier).collect();
+        if turn.able == 0 {
+            turn.able = u32::try_from(own.len()).unwrap_or(u32::MAX);
+        }
         let has_later = usable().any(|(_, able)| able.tier > tier);
         let has_sound = own.iter().any(|(_, able)| able.soft.is_none());
         // Soft evidence lowers only where something else keeps serving, and never more than half of three or more.
@@ -177,16 +209,22 @@ fn part(target: Target, on_down: OnDown, view: &View, is_frozen: bool) -> Part {
         | Condition::Suspect
         | Condition::Hung
         | Condition::Ending
+        | Condition::Failing
         | Condition::Full
         | Condition::Refusing(_) => (),
     }
     let is_ignored = is_frozen && view.verdict.condition == Condition::Suspect;
     let soft = soft(view.verdict.condition).filter(|_| !is_ignored);
     let able = |tier, serving, waiting| {
-        let serving = match view.configured.is_usable() {
-            false => Reason::ConfiguredZero,
-            true if is_ignored => Reason::Frozen,
-            true => serving,
+        let (tier, serving, waiting) = if view.is_backup {
+            (later(tier), Reason::Backup, Reason::Spare)
+        } else {
+            (tier, serving, waiting)
+        };
+        let (serving, waiting) = match view.configured.is_usable() {
+            false => (Reason::ConfiguredZero, Reason::ConfiguredZero),
+            true if is_ignored => (Reason::Frozen, waiting),
+            true => (serving, waiting),
         };
         Part::Able(Able { tier, weight: view.configured, soft, serving, waiting })
     };
@@ -209,9 +247,17 @@ fn part(target: Target, on_down: OnDown, view: &View, is_frozen: bool) -> Part {
     }
 }
 
+/// The place of a backup among those of its kind.
+const fn later(tier: Tier) -> Tier {
+    match tier {
+        Tier::Wanted | Tier::Backup => Tier::Backup,
+        Tier::Fallback | Tier::BackupFallback => Tier::BackupFallback,
+    }
+}
+
 /// What a server is of which no role is known: what the kernel had, as far as nothing speaks against it.
 fn without_facts(target: Target, view: &View, soft: Option<Soft>, candidate: Part) -> Part {
-    let is_unknown = matches!(view.verdict.condition, Condition::Unknown | Condition::Suspect);
+    let is_unheard = matches!(view.verdict.condition, Condition::Unknown | Condition::Suspect);
     match (target, view.adopted) {
         (_, Some(Adopted::Absent)) => {
             Part::Fixed(Decision { weight: None, reason: Reason::NoVerdict })
@@ -220,11 +266,23 @@ fn without_facts(target: Target, view: &View, soft: Option<Soft>, candidate: Par
             Part::Fixed(quiesced(Reason::OtherWriter))
         }
         (_, Some(Adopted::Weight(weight))) => {
-            let (serving, waiting) = (Reason::Adopted, Reason::Adopted);
-            Part::Able(Able { tier: Tier::Wanted, weight, soft, serving, waiting })
+            let tier = if view.is_backup { Tier::Backup } else { Tier::Wanted };
+            let waiting = if view.is_backup { Reason::Spare } else { Reason::Adopted };
+            Part::Able(Able { tier, weight, soft, serving: Reason::Adopted, waiting })
         }
-        (Target::Any, None) if !is_unknown => candidate,
+        (Target::Any, None) if !is_unheard => candidate,
+        (Target::Any, None) if view.starts_up => starts_up(candidate),
         (_, None) => Part::Fixed(quiesced(Reason::NoVerdict)),
+    }
+}
+
+/// A candidate that has not answered yet.
+const fn starts_up(candidate: Part) -> Part {
+    match candidate {
+        Part::Able(able) if matches!(able.serving, Reason::Serving) => {
+            Part::Able(Able { serving: Reason::StartsUp, ..able })
+        }
+        Part::Able(_) | Part::Fixed(_) => candidate,
     }
 }
 
@@ -233,6 +291,7 @@ const fn soft(condition: Condition) -> Option<Soft> {
         Condition::Suspect => Some(Soft::Silent),
         Condition::Hung => Some(Soft::Hung),
         Condition::Ending => Some(Soft::Ending),
+        Condition::Failing => Some(Soft::Failing),
         Condition::Full => Some(Soft::Full),
         Condition::Refusing(code) => Some(Soft::Refusing(code)),
         Condition::Unknown
@@ -243,3 +302,6 @@ const fn soft(condition: Condition) -> Option<Soft> {
         | Condition::Down => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use super::drift::{self, Guard};
 use super::event::{Action, Transition};
 use super::membership::Membership;
 use super::memory::Memory;
+use super::settings::Settings;
 use super::table::{self, Order};
 use super::want;
 use crate::config::{OnStop, Target};
@@ -76,6 +77,7 @@ pub(super) struct Reconciler {
     dump_at: Time,
     strikes: BTreeMap<ServiceKey, Strike>,
     pub(super) guard: Guard,
+    pub(super) settings: Settings,
     failures: u32,
     pub(super) last_failure: Option<Box<str>>,
     pub(super) save_failure: Option<Box<str>>,
@@ -87,6 +89,7 @@ pub(super) struct Reconciler {
 impl Reconciler {
     pub(super) fn new(memory: Memory) -> Self {
         Self {
+            settings: Settings::new(),
             saved: memory.owned.clone(),
             memory,
             is_memory_dirty: false,
@@ -335,7 +338,8 @@ impl Reconciler {
         let ready = |at| matches!(self.kernel, Kernel::Ready).then_some(at);
         let cut = membership.cut_deadline(FLUSH);
         let later = [strike, self.guard.deadline()].into_iter().flatten().filter_map(ready);
-        later.chain(kernel).chain(cut).chain(self.save_again).min()
+        let settings = self.settings.deadline();
+        later.chain(kernel).chain(cut).chain(self.save_again).chain(settings).min()
     }
 
     /// Does the next thing that is to be done with the kernel, if nothing is under way.
@@ -351,6 +355,7 @@ impl Reconciler {
         for strike in self.strikes.values_mut() {
             strike.until = strike.until.filter(|&until| now < until);
         }
+        self.settle(membership, now, actions);
         match self.kernel {
             Kernel::Unknown(at) if at <= now => self.dump(membership, actions),
             Kernel::Ready => self.next(membership, stopping, now, actions),
@@ -377,10 +382,9 @@ impl Reconciler {
         now: Time,
         actions: &mut Vec<Action>,
     ) {
-        let ops = match self.memory.paused {
-            Some(_) => Vec::new(),
-            None => self.plan(membership, stopping, now, actions),
-        };
+        let may_write = self.memory.paused.is_none() && self.settings.may_write();
+        let ops =
+            if may_write { self.plan(membership, stopping, now, actions) } else { Vec::new() };
         if !ops.is_empty() {
             self.kernel = Kernel::Applying;
             actions.push(Action::Apply(ops));
@@ -446,9 +450,9 @@ impl Reconciler {
             || self.strikes.get(&key).is_some_and(|strike| strike.until.is_some())
     }
 
-    /// A service is written to the state file before it is made.
+    /// A service is written to the state file before it is made, and what its packets need is there.
     fn is_safe_to_make(&self, key: ServiceKey) -> bool {
-        self.saved.contains(&key) && !self.is_saving
+        self.saved.contains(&key) && !self.is_saving && self.settings.may_make()
     }
 
     fn save(&mut self, actions: &mut Vec<Action>) {
@@ -465,6 +469,7 @@ impl Reconciler {
         let is_paused = self.memory.paused.is_some();
         let is_done = self.is_adopted
             && is_idle
+            && self.settings.is_done(is_paused)
             && (is_paused || self.dirty.iter().all(|&key| self.waits(key, now)));
         if is_done && !self.is_settled {
             self.is_settled = true;

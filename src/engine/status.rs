@@ -1,5 +1,7 @@
 //! What the engine knows, as one value for people and programs; its shape in JSON is the schema of `status --json`.
 
+mod quorum;
+
 use serde::Serialize;
 
 use super::controller::Controller;
@@ -9,6 +11,7 @@ use crate::model::destination::DestinationKey;
 use crate::model::postgres::Role;
 use crate::model::table::Counters;
 use crate::time::Time;
+pub use quorum::QuorumStatus;
 
 /// Everything at one moment.
 #[derive(Clone, Debug, Serialize)]
@@ -44,13 +47,31 @@ pub struct ServiceStatus {
     pub target: &'static str,
     /// Whether any destination takes new connections.
     pub serving: bool,
-    /// Its destinations: the members first, then what drains.
+    /// How many servers it needs and has; absent: nobody counts.
+    pub quorum: Option<QuorumStatus>,
+    /// Its destinations: the members first, then the sorry server, then what drains.
     pub destinations: Vec<DestinationStatus>,
+}
+
+/// What a destination is to its service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// A server of its pool.
+    Member,
+    /// A server of its pool that serves only where no other is left.
+    Backup,
+    /// It serves alone where the quorum is lost.
+    Sorry,
+    /// No member any more.
+    Leaving,
 }
 
 /// A destination of a service of the config.
 #[derive(Clone, Debug, Serialize)]
 pub struct DestinationStatus {
+    /// What it is to the service.
+    pub part: Part,
     /// The server's name; absent where it is no member.
     pub server: Option<String>,
     /// Address and port.
@@ -84,7 +105,7 @@ pub struct ServerStatus {
     pub system_identifier: Option<String>,
     /// Whether it is the writer of its pool.
     pub writer: bool,
-    /// Milliseconds since its last answer.
+    /// Milliseconds since PostgreSQL last said anything; absent: never.
     pub answered_ms_ago: Option<u64>,
     /// What its probe reported last when it failed, with the seconds since.
     pub last_failure: Option<(String, u64)>,
@@ -107,20 +128,16 @@ impl Controller {
                 .map(|(place, member)| self.server_status(pool, place, member, now))
         });
         let alarms = self.alarms();
-        let actual = self.reconciler.actual.as_ref();
-        let foreign = actual.into_iter().flat_map(|table| table.services.keys()).filter(|key| {
-            !self.membership.services.contains_key(key)
-                && !self.reconciler.memory.owned.contains(key)
-        });
+        let foreign = self.reconciler.foreign(&self.membership);
         let pause = self.reconciler.memory.paused;
         Status {
             healthy: alarms.is_empty()
                 && self.reconciler.is_adopted()
-                && services.iter().all(|service| service.serving),
+                && services.iter().all(|service| service.serving && !service.has_lost_quorum()),
             paused: pause.is_some(),
             paused_for: pause.and_then(|p| p.until).map(|until| until.since(now).as_secs()),
             alarms,
-            foreign: foreign.map(ToString::to_string).collect(),
+            foreign: foreign.into_iter().flatten().map(ToString::to_string).collect(),
             servers: servers.collect(),
             services,
         }
@@ -140,9 +157,21 @@ impl Controller {
                 destination(service, member, *decision, weight, counters)
             })
             .collect();
+        let sorry = service.sorry_server().map(|(to, wanted)| DestinationStatus {
+            part: Part::Sorry,
+            server: None,
+            address: to.to_string(),
+            weight: weight_of(to),
+            wanted: Some(wanted.0),
+            reason: quorum::sorry_reason(service),
+            active: connections(counters, service, to).0,
+            inactive: connections(counters, service, to).1,
+        });
+        destinations.extend(sorry);
         let leaving = actual.into_iter().flat_map(|entry| &entry.destinations);
         destinations.extend(leaving.filter(|(to, _)| !self.membership.is_member(key, **to)).map(
             |(&to, found)| DestinationStatus {
+                part: Part::Leaving,
                 server: None,
                 address: to.to_string(),
                 weight: Some(found.weight.0),
@@ -159,6 +188,7 @@ impl Controller {
             pool: service.config.pool.to_string(),
             target: service.config.target.as_str(),
             serving: destinations.iter().any(|it| it.weight.is_some_and(|weight| weight > 0)),
+            quorum: quorum::quorum(service),
             destinations,
         }
     }
@@ -184,10 +214,8 @@ impl Controller {
                 .map(|identifier| identifier.to_string()),
             writer: pool.view.writer == Some(place),
             answered_ms_ago: probe
-                .filter(|probe| {
-                    verdict.is_some_and(|it| it.has_answered()) && probe.health.last_answer() <= now
-                })
-                .map(|probe| millis(now.since(probe.health.last_answer()))),
+                .and_then(|probe| probe.health.heard())
+                .map(|heard| millis(now.since(heard))),
             last_failure: probe.and_then(|probe| {
                 let (at, what) = probe.health.last_failure()?;
                 Some((what.to_owned(), now.since(at).as_secs()))
@@ -204,6 +232,7 @@ impl Controller {
         if let Some(why) = &self.reconciler.save_failure {
             alarms.push(why.to_string());
         }
+        alarms.extend(self.reconciler.settings.alarms());
         if self.freeze.is_on() {
             alarms.push("all servers fell silent at once: soft evidence is ignored".to_owned());
         }
@@ -217,6 +246,7 @@ impl Controller {
         for pool in &self.membership.pools {
             alarms.extend(pool_alarms(pool));
         }
+        alarms.extend(self.membership.services.values().filter_map(quorum::alarm));
         let refused = self.reconciler.refused();
         alarms.extend(refused.map(|key| format!("the kernel keeps refusing changes of {key}")));
         let slowed = self.reconciler.guard.slowed();
@@ -284,6 +314,7 @@ fn destination(
 ) -> DestinationStatus {
     let (active, inactive) = connections(counters, service, service.key_of(member));
     DestinationStatus {
+        part: if member.is_backup { Part::Backup } else { Part::Member },
         server: Some(member.name.to_string()),
         address: service.key_of(member).to_string(),
         weight,

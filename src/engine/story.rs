@@ -22,10 +22,17 @@ use crate::model::postgres::{Facts, Role, SqlState, SystemIdentifier, Timeline};
 use crate::model::service::{Family, Scheduler, Service, ServiceKey};
 use crate::model::table::{Counters, Table};
 use crate::time::Time;
+use crate::wire::proc::ProcTable;
 
+mod alpha;
+mod attributes;
+mod backup;
+mod beside;
 mod failover;
 mod kernel;
+mod quorum;
 mod restart;
+mod settings;
 mod silence;
 
 pub(super) const RW: ServiceKey = ServiceKey::tcp(address(9, 100));
@@ -35,6 +42,9 @@ const fn address(net: u8, last: u8) -> SocketAddr {
     let ip = std::net::Ipv4Addr::new(10, net, 0, last);
     SocketAddr::V4(std::net::SocketAddrV4::new(ip, 5432))
 }
+
+/// The number of the address of a sorry server, where a story has one.
+pub(super) const SORRY: u8 = 99;
 
 pub(super) fn pg(number: u8) -> DestinationKey {
     DestinationKey(address(8, number))
@@ -74,6 +84,7 @@ pub(super) fn orders() -> Config {
         target,
         on_down: OnDown::Cut,
         drain_timeout: Duration::from_secs(60),
+        source_nat: None,
         quorum: None,
     };
     Config {
@@ -84,7 +95,7 @@ pub(super) fn orders() -> Config {
             on_stop: OnStop::Leave,
             freeze_timeout: Duration::from_secs(10),
         },
-        kernel: KernelSettings { manage: true },
+        kernel: KernelSettings::default(),
         pools: vec![Pool {
             name: "orders".into(),
             probe: Probe::Postgres(Arc::new(probe)),
@@ -137,20 +148,39 @@ pub(super) struct World {
     /// What was written since the last look, as short lines.
     written: Vec<String>,
     told: Vec<Transition>,
+    /// The commands that were run since the last look.
+    run: Vec<String>,
     pub(super) saved: Vec<Memory>,
+    beside: beside::Beside,
     pub(super) hung_up: Vec<ProbeId>,
+    pub(super) asked_now: Vec<ProbeId>,
     pub(super) pace: Pace,
     /// The kernel refuses changes with this number.
     pub(super) refuses: Option<Errno>,
+    /// The kernel has no module for this scheduler.
+    pub(super) lacks_scheduler: Option<&'static str>,
+    /// What the cheap list shows, where it matters that it does not show everything.
+    pub(super) cheap_list: Option<fn(&Table) -> ProcTable>,
     /// The state file cannot be written.
     pub(super) is_disk_full: bool,
     is_checking: bool,
+    /// How many settings had been made when the table was written first.
+    pub(super) first_written: Option<usize>,
     pub(super) has_stopped: bool,
 }
 
 impl World {
     /// A daemon that has been started on what the kernel has.
     pub(super) fn started(config: Config, memory: Memory, table: Table) -> Self {
+        Self::started_beside(config, memory, table, beside::Beside::default())
+    }
+
+    fn started_beside(
+        config: Config,
+        memory: Memory,
+        table: Table,
+        beside: beside::Beside,
+    ) -> Self {
         let mut world = Self {
             engine: Controller::new(Arc::new(config), memory, Time::ZERO),
             now: Time::ZERO,
@@ -158,12 +188,18 @@ impl World {
             sessions: Counters::new(),
             written: Vec::new(),
             told: Vec::new(),
+            run: Vec::new(),
             saved: Vec::new(),
+            beside,
             hung_up: Vec::new(),
+            asked_now: Vec::new(),
             pace: Pace::Normal,
             refuses: None,
+            lacks_scheduler: None,
+            cheap_list: None,
             is_disk_full: false,
             is_checking: false,
+            first_written: None,
             has_stopped: false,
         };
         world.step(Event::Tick);
@@ -189,7 +225,9 @@ impl World {
     /// The same daemon dead and started again, with what it had saved.
     pub(super) fn restarted(&self, config: Config) -> Self {
         let memory = self.saved.last().cloned().unwrap_or_default();
-        Self::started(config, memory, self.table.clone())
+        let made = self.beside.made.clone();
+        let beside = beside::Beside { made, ..beside::Beside::default() };
+        Self::started_beside(config, memory, self.table.clone(), beside)
     }
 
     /// A probe reports; the servers' numbers are those of their probes, as the config has them in order.
@@ -234,8 +272,10 @@ impl World {
                 self.act(action, &mut events);
             }
             if events.is_empty() && std::mem::take(&mut self.is_checking) {
-                // What the cheap list would show.
-                events.push(self.dump());
+                events.push(match self.cheap_list {
+                    Some(list) => Event::Checked(list(&self.table)),
+                    None => self.dump(),
+                });
             }
         }
     }
@@ -260,6 +300,8 @@ impl World {
                 let results = ops.into_iter().map(|op| self.carry_out(op)).collect();
                 events.push(Event::Applied(results));
             }
+            Action::ReadSettings(keys) => events.push(self.beside.read(&keys)),
+            Action::Set(settings) => events.push(self.beside.set(settings)),
             Action::SaveState(memory) => {
                 let result = match self.is_disk_full {
                     true => Err("write the state file: no space left on device".into()),
@@ -271,13 +313,15 @@ impl World {
                 events.push(Event::StateSaved(result));
             }
             Action::Report(told) => self.told.push(told),
+            Action::Run(command) => {
+                let event = if command.is_gained { "up" } else { "down" };
+                self.run.push(format!("{} {event} {}", command.service, command.argv.join(" ")));
+            }
             Action::HangUp(probe) => self.hung_up.push(probe),
+            Action::ProbeNow(probe) => self.asked_now.push(probe),
             Action::Pace(_, pace) => self.pace = pace,
             Action::Stopped => self.has_stopped = true,
-            Action::StartProbe { .. }
-            | Action::StopProbe(_)
-            | Action::ProbeNow(_)
-            | Action::Settled => (),
+            Action::StartProbe { .. } | Action::StopProbe(_) | Action::Settled => (),
         }
     }
 
@@ -285,7 +329,24 @@ impl World {
         if let Some(errno) = self.refuses {
             return (op, Err(errno));
         }
+        match &op {
+            Op::AddService(_, new) | Op::EditService(_, new)
+                if self.lacks_scheduler == Some(new.scheduler.as_str()) =>
+            {
+                return (op, Err(Errno::ENOENT));
+            }
+            Op::AddDestination(key, ..) if !self.table.services.contains_key(key) => {
+                return (op, Err(Errno::ESRCH));
+            }
+            Op::AddService(..)
+            | Op::EditService(..)
+            | Op::DeleteService(_)
+            | Op::AddDestination(..)
+            | Op::EditDestination(..)
+            | Op::DeleteDestination(..) => (),
+        }
         self.written.push(line(&op));
+        self.first_written.get_or_insert(self.beside.written.len());
         table::apply(&mut self.table, &op);
         (op, Ok(()))
     }
@@ -303,6 +364,7 @@ impl World {
     fn forget(&mut self) {
         self.written.clear();
         self.told.clear();
+        self.run.clear();
     }
 
     /// What was written since the last look is this, in this order.
@@ -311,9 +373,20 @@ impl World {
         assert_eq!(std::mem::take(&mut self.written), lines);
     }
 
+    /// The commands that were run since the last look are these, in this order.
+    #[track_caller]
+    pub(super) fn expect_run(&mut self, commands: &[&str]) {
+        assert_eq!(std::mem::take(&mut self.run), commands);
+    }
+
     /// Whether the operator was told something like it.
     pub(super) fn was_told(&self, what: &str) -> bool {
         self.told.iter().any(|told| told.to_string().contains(what))
+    }
+
+    /// What a status would alarm about.
+    pub(super) fn alarms(&self) -> Vec<String> {
+        self.engine.status(self.now).alarms
     }
 
     /// The weights of a service, by server number; `None`: not there.
@@ -330,6 +403,9 @@ fn line(op: &Op) -> String {
     let known = [(RW, "rw"), (RO, "ro")].into_iter().find(|(known, _)| *known == key);
     let service = known.map_or_else(|| key.to_string(), |(_, name)| name.to_owned());
     let server = |to: &DestinationKey| {
+        if *to == pg(SORRY) {
+            return "sorry".to_owned();
+        }
         let of = (1..=9).find(|&number| pg(number) == *to);
         of.map_or_else(|| to.to_string(), |number| format!("pg{number}"))
     };

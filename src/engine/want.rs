@@ -6,7 +6,7 @@ use super::event::{Action, Transition};
 use super::membership::{Membership, ServiceState};
 use super::reconcile::Reconciler;
 use crate::config::OnStop;
-use crate::model::destination::{Destination, DestinationKey, Weight};
+use crate::model::destination::{Destination, DestinationKey, Thresholds, Weight};
 use crate::model::service::ServiceKey;
 use crate::model::table::Entry;
 use crate::time::Time;
@@ -58,7 +58,7 @@ pub(super) fn entry(
     Some(wanted)
 }
 
-/// The service with its members as they were decided.
+/// The service with its members as they were decided, and its sorry server.
 fn members(membership: &Membership, service: &ServiceState, have: Option<&Entry>) -> Entry {
     let members = membership.members(service);
     let decided = members.iter().zip(&service.decisions);
@@ -70,7 +70,11 @@ fn members(membership: &Membership, service: &ServiceState, have: Option<&Entry>
         };
         Some((to, service.config.destination(member.delivery, member.thresholds, weight)))
     });
-    Entry { service: service.config.service.clone(), destinations: destinations.collect() }
+    let sorry = service
+        .sorry_server()
+        .map(|(to, weight)| (to, service.config.destination(None, Thresholds::default(), weight)));
+    let destinations = destinations.chain(sorry).collect();
+    Entry { service: service.config.service.clone(), destinations }
 }
 
 impl Reconciler {

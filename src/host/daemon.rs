@@ -9,6 +9,7 @@ mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,10 +22,11 @@ use super::effects::{self, Effects};
 use super::lock::{self, NamespaceLock};
 use super::netlink::thread::Answer;
 use super::probe::{Prober, Report};
+use super::settings::{Imagined, Keeper, Wish};
 use super::shadow::Shadow;
 use super::signals::Signals;
 use super::state::{self, Identity, Loaded, Moment, Note, StateFile};
-use super::{files, netlink};
+use super::{files, netlink, settings};
 use crate::config::Config;
 use crate::config::sources::Checked;
 use crate::engine::controller::Controller;
@@ -33,7 +35,7 @@ use crate::engine::memory::Memory;
 use desk::{Clerk, Tables};
 use turn::{Daemon, Inputs};
 
-/// Events of the kernel and the state file that may wait. There are never more than two under way.
+/// Events of the kernel and the state file that may wait. There are never more than three under way.
 const EVENTS: usize = 64;
 
 /// Reports of probes that may wait; a full queue loses pulses, which repeat themselves.
@@ -115,7 +117,7 @@ impl Ground {
         Ok(Self { _lock: None, socket, own: None, memory: Memory::default(), alarms: Vec::new() })
     }
 
-    /// In an order in which what fails has changed nothing: the kernel's settings come last.
+    /// What fails has changed nothing in the kernel.
     fn take(options: &Options, config: &Config, clock: Clock) -> anyhow::Result<Self> {
         let lock = lock::take()?;
         let state = StateFile::open(&config.director.state_dir)?;
@@ -134,7 +136,6 @@ impl Ground {
             Some(Note::Void(text)) => tracing::warn!("{text}"),
             None => (),
         }
-        alarms.extend(kernel::settle(config.kernel));
         let own = Some(OwnGround { kernel, state, identity });
         Ok(Self { _lock: Some(lock), socket: Some(socket), own, memory, alarms })
     }
@@ -212,11 +213,13 @@ fn start_threads(
         }
     };
     let Some(OwnGround { kernel, state, identity }) = own else {
-        let shadow = Shadow::default();
+        let (shadow, imagined) = (Shadow::default(), Imagined::default());
         let (jobs, _) = shadow.clone().spawn(answer).context("start the shadow's thread")?;
-        let effects = Effects::new(jobs, None, prober);
-        return Ok(Threads { effects, tables: Tables::Shadow(shadow), state: None });
+        let wishes = start_settings(Keeper::Memory(imagined.clone()), events)?;
+        let effects = Effects::new(jobs, wishes, None, prober);
+        return Ok(Threads { effects, tables: Tables::Shadow(shadow, imagined), state: None });
     };
+    let wishes = start_settings(Keeper::kernel(), events)?;
     let (jobs, _) = netlink::thread::spawn(kernel, answer).context("start the netlink thread")?;
     let mouth = events.clone();
     let saved = move |result: Result<(), String>| {
@@ -224,6 +227,17 @@ fn start_threads(
     };
     let (memories, thread) = state::spawn(state, identity, clock, saved)
         .context("start the thread of the state file")?;
-    let effects = Effects::new(jobs, Some(memories), prober);
+    let effects = Effects::new(jobs, wishes, Some(memories), prober);
     Ok(Threads { effects, tables: Tables::Kernel, state: Some(thread) })
+}
+
+fn start_settings(
+    keeper: Keeper,
+    events: &mpsc::Sender<Event>,
+) -> anyhow::Result<SyncSender<Wish>> {
+    let mouth = events.clone();
+    let answer = move |event: Event| drop(mouth.blocking_send(event));
+    let (wishes, _) =
+        settings::spawn(keeper, answer).context("start the thread of the settings")?;
+    Ok(wishes)
 }

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::command::Commands;
 use super::netlink::thread::{Answer, Job};
 use super::probe::{Probe, ProbeSpec, Prober};
+use super::settings::Wish;
 use crate::engine::event::{Action, Event};
 use crate::engine::evidence::ProbeId;
 use crate::engine::memory::Memory;
@@ -24,27 +26,40 @@ const HANG_UP: Duration = Duration::from_secs(1);
 /// Everything that actions need.
 pub struct Effects {
     kernel: SyncSender<Job>,
+    settings: SyncSender<Wish>,
     /// `None`: nothing is written down.
     state: Option<SyncSender<Memory>>,
+    /// `None`: no command is run.
+    commands: Option<Commands>,
     prober: Prober,
     probes: BTreeMap<ProbeId, Probe>,
     /// Results that were there at once.
     own: VecDeque<Event>,
     is_kernel_busy: bool,
+    is_setting: bool,
     is_saving: bool,
     broken: Option<&'static str>,
 }
 
 impl Effects {
-    /// Effects on these threads; without `state` memories count as saved.
-    pub fn new(kernel: SyncSender<Job>, state: Option<SyncSender<Memory>>, prober: Prober) -> Self {
+    /// Effects on these threads; without `state` memories count as saved, and no command of the operator's is run.
+    pub fn new(
+        kernel: SyncSender<Job>,
+        settings: SyncSender<Wish>,
+        state: Option<SyncSender<Memory>>,
+        prober: Prober,
+    ) -> Self {
         Self {
             kernel,
+            settings,
+            // Whoever writes nothing runs nothing.
+            commands: state.as_ref().map(|_| Commands::default()),
             state,
             prober,
             probes: BTreeMap::new(),
             own: VecDeque::new(),
             is_kernel_busy: false,
+            is_setting: false,
             is_saving: false,
             broken: None,
         }
@@ -57,7 +72,13 @@ impl Effects {
             Action::Dump { confirm } => self.ask_kernel(Job::Dump { confirm }),
             Action::Check => self.ask_kernel(Job::Check),
             Action::Apply(ops) => self.ask_kernel(Job::Apply(ops)),
+            Action::ReadSettings(keys) => self.ask_settings(Wish::Read(keys)),
+            Action::Set(settings) => self.ask_settings(Wish::Set(settings)),
             Action::SaveState(memory) => self.save(memory),
+            Action::Run(command) => match &self.commands {
+                Some(commands) => commands.run(command),
+                None => tracing::info!("{command} would be run"),
+            },
             Action::StartProbe { probe: id, address, settings } => {
                 let probe = self.prober.start(ProbeSpec { id, address, settings });
                 self.probes.insert(id, probe);
@@ -87,6 +108,7 @@ impl Effects {
             Event::Dumped(..) | Event::Checked(_) | Event::Applied(_) | Event::KernelFailed(_) => {
                 self.is_kernel_busy = false;
             }
+            Event::SettingsRead(_) | Event::SettingsApplied(_) => self.is_setting = false,
             Event::StateSaved(_) => self.is_saving = false,
             Event::Tick
             | Event::Probe { .. }
@@ -99,7 +121,7 @@ impl Effects {
 
     /// Whether neither the kernel nor the state file is being written or read.
     pub const fn is_idle(&self) -> bool {
-        !self.is_kernel_busy && !self.is_saving
+        !self.is_kernel_busy && !self.is_setting && !self.is_saving
     }
 
     /// A thread of ours that is gone, which only a mistake of ours can do: a restart mends it.
@@ -128,6 +150,20 @@ impl Effects {
             }
             Err(TrySendError::Disconnected(_)) => {
                 self.broken = Some("the netlink thread has ended");
+            }
+        }
+    }
+
+    fn ask_settings(&mut self, wish: Wish) {
+        match self.settings.try_send(wish) {
+            Ok(()) => self.is_setting = true,
+            // There is never more than one wish under way.
+            Err(TrySendError::Full(_)) => {
+                let why = "the thread of the settings is busy".into();
+                self.own.push_back(Event::SettingsRead(Err(why)));
+            }
+            Err(TrySendError::Disconnected(_)) => {
+                self.broken = Some("the thread of the settings has ended");
             }
         }
     }
@@ -167,6 +203,6 @@ pub fn event(answer: Answer) -> Option<Event> {
         Answer::Applied { ops, outcomes } => Some(outcomes.map_or_else(failed, |outcomes| {
             Event::Applied(ops.into_iter().zip(outcomes).collect())
         })),
-        Answer::Info(_) | Answer::Config(_) | Answer::ConfigSet(_) | Answer::Sysctl(..) => None,
+        Answer::Info(_) => None,
     }
 }

@@ -59,6 +59,7 @@ pub fn gather(path: &Path) -> Result<Sources, ConfigError> {
 pub fn look(questions: &Questions) -> HostView {
     HostView {
         absent: addresses::absent(&questions.addresses),
+        absent_interfaces: addresses::absent_interfaces(&questions.interfaces),
         password_files: questions
             .password_files
             .iter()

@@ -9,7 +9,6 @@ mod exchange;
 mod fake;
 mod kernel;
 mod saved;
-pub mod sysctl;
 pub mod thread;
 mod transport;
 

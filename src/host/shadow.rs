@@ -13,7 +13,7 @@ use super::netlink::KernelError;
 use super::netlink::thread::{Answer, Job, QUEUE};
 use crate::engine::table::{apply, destination_of};
 use crate::model::destination::Forwarding;
-use crate::model::kernel::{IpvsInfo, Timeouts, Version};
+use crate::model::kernel::{IpvsInfo, Version};
 use crate::model::op::{Errno, Op};
 use crate::model::service::{Netmask, Protocol, Service, ServiceFlags, ServiceKey};
 use crate::model::table::{Counters, Table};
@@ -62,9 +62,6 @@ impl Shadow {
                 Answer::Applied { ops, outcomes: Ok(outcomes) }
             }
             Job::Info => Answer::Info(Ok(IpvsInfo { version: Version(0), table_size: 0 })),
-            Job::Config => Answer::Config(Ok(Timeouts { tcp: 0, tcp_fin: 0, udp: 0 })),
-            Job::SetConfig(_) => Answer::ConfigSet(Ok(())),
-            Job::ReadSysctl(sysctl) | Job::SetSysctl(sysctl, _) => Answer::Sysctl(sysctl, Ok(1)),
         }
     }
 }

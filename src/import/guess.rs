@@ -10,6 +10,10 @@ const PORTS: [u16; 2] = [5432, 6432];
 /// PgBouncer's port.
 pub(super) const POOLER: u16 = 6432;
 
+/// What there is to know where a pooler is asked.
+pub(super) const POOLER_SAID: &str = "PgBouncer's port: it answers for the server behind it; user and dbname must be \
+    ones that it knows. probe = \"none\" takes it as up.";
+
 /// Names that say that PostgreSQL, or a pooler of it, is behind them.
 const WORDS: [&str; 6] = ["postgres", "pgsql", "pgbouncer", "pgpool", "patroni", "psql"];
 

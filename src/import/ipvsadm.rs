@@ -156,8 +156,8 @@ fn assemble(entry: Entry, plan: &mut Plan, report: &mut Report) {
         if is_mixed {
             keys.extend(Way::of(destination).keys());
         }
-        let (address, why) = with_port(*address, key, *place, report);
-        let name = names::host(address, &addresses);
+        let name = names::host(*address, &addresses);
+        let (address, why) = (*address, String::new());
         servers.push(Server { name, address, keys, why, places: vec![*place] });
     }
     let is_tcp = matches!(
@@ -181,29 +181,6 @@ fn assemble(entry: Entry, plan: &mut Plan, report: &mut Report) {
     );
     let pool = plan.pool(pool);
     plan.services.push(Service { name, pool, keys, places: vec![place], said: Vec::new() });
-}
-
-/// A server of a fwmark service may have no port of its own, but the probe needs one.
-fn with_port(
-    address: SocketAddr,
-    key: ServiceKey,
-    place: Place,
-    report: &mut Report,
-) -> (SocketAddr, String) {
-    if address.port() != 0 {
-        return (address, String::new());
-    }
-    let port = match key {
-        ServiceKey::Address { address, .. } if address.port() != 0 => address.port(),
-        _ => 5432,
-    };
-    let line = Statement::new(place, Vec::new());
-    report.note(
-        &line,
-        &address.ip().to_string(),
-        format!("a server without a port; {port} is assumed"),
-    );
-    (SocketAddr::new(address.ip(), port), "the port is assumed".to_owned())
 }
 
 pub(super) fn thresholds(upper: u32, lower: u32) -> Vec<Key> {

@@ -10,6 +10,9 @@ use crate::model::service::{Family, Protocol, ServiceKey};
 /// The longest name, in bytes.
 const LONGEST: usize = 64;
 
+/// What stands between the words of a name.
+const SEPARATORS: [char; 5] = ['-', '_', '.', ':', '/'];
+
 /// Names that are taken.
 #[derive(Debug, Default)]
 pub(super) struct Taken(BTreeSet<String>);
@@ -54,8 +57,16 @@ pub(super) fn common(names: &[String], other: &str) -> String {
         let same = first.bytes().zip(name.bytes()).take_while(|(one, two)| one == two).count();
         length = length.min(same);
     }
-    let common =
-        first.get(..length).unwrap_or_default().trim_end_matches(['-', '_', '.', ':', '/']);
+    // Whole words: `db_rw` and `db_ro` are both of `db`.
+    let ends = |name: &String| {
+        let next = name.get(length..).and_then(|rest| rest.chars().next());
+        next.is_none_or(|next| SEPARATORS.contains(&next))
+    };
+    let mut common = first.get(..length).unwrap_or_default();
+    if !names.iter().all(ends) {
+        common = common.rfind(SEPARATORS).and_then(|at| common.get(..at)).unwrap_or_default();
+    }
+    let common = common.trim_end_matches(SEPARATORS);
     if common.len() < 2 || common.parse::<IpAddr>().is_ok() || !common.contains(char::is_alphabetic)
     {
         return other.to_owned();
@@ -130,6 +141,9 @@ mod tests {
             super::common(&names, "postgres")
         };
         assert_eq!(common(&["orders_write", "orders_read"]), "orders");
+        assert_eq!(common(&["db_rw", "db_ro"]), "db");
+        assert_eq!(common(&["orders", "orders-ro"]), "orders");
+        assert_eq!(common(&["pg1", "pg2"]), "postgres");
         assert_eq!(common(&["primary", "standbys"]), "postgres");
         assert_eq!(common(&["10.9.0.100-5432", "10.9.0.101-5432"]), "postgres");
         assert_eq!(common(&["only"]), "only");

@@ -2,6 +2,8 @@
 //!
 //! Decides nothing; what it writes is what the plan says, what was not carried over first.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::ledger::{Kind, Listed, Place, clean, shown};
 use super::names::Taken;
 use super::plan::{Key, Plan, Pool, Postgres, Server, Service, Value};
@@ -32,31 +34,56 @@ pub(super) fn toml(plan: &Plan, listed: &[Listed], files: &[String], command: &s
     page.text
 }
 
-/// What is listed, in lines: equal ones of several places stand together.
+/// What is listed, in lines: those with one reason stand together.
 pub(super) fn lines(listed: &[Listed], files: &[String]) -> Vec<String> {
-    let mut lines: Vec<(Vec<String>, &Listed)> = Vec::new();
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut known: BTreeMap<(Kind, &str), usize> = BTreeMap::new();
     for it in listed {
-        let at = place(it, files);
-        match lines.iter_mut().rev().take(200).find(|(_, last)| is_same(last, it)) {
-            Some((places, first)) if it.place.is_some() => {
-                let is_same_file = first.place.map(|it| it.file) == it.place.map(|it| it.file);
-                let line = at.rsplit_once(':').filter(|_| is_same_file);
-                let short = line.map_or(at.clone(), |(_, line)| line.to_owned());
-                if !places.contains(&short) && !places.contains(&at) {
-                    places.push(short);
-                }
+        let number = *known.entry((it.kind, &it.why)).or_insert(groups.len());
+        match groups.get_mut(number) {
+            Some(group) if it.place.is_some() => group.add(it, files),
+            _ => {
+                known.insert((it.kind, &it.why), groups.len());
+                let mut group = Group { why: &it.why, ..Group::default() };
+                group.add(it, files);
+                groups.push(group);
             }
-            _ => lines.push((vec![at], it)),
         }
     }
-    let line = |(places, it): (Vec<String>, &Listed)| {
-        format!("{}: {}: {}", places.join(", "), it.what, it.why)
-    };
-    lines.into_iter().map(line).collect()
+    groups.into_iter().map(|group| group.line()).collect()
 }
 
-fn is_same(one: &Listed, two: &Listed) -> bool {
-    (&one.what, &one.why, one.kind) == (&two.what, &two.why, two.kind)
+/// What is listed for one reason.
+#[derive(Default)]
+struct Group<'a> {
+    places: String,
+    last: Option<(usize, usize, usize)>,
+    whats: Vec<&'a str>,
+    known: BTreeSet<&'a str>,
+    why: &'a str,
+}
+
+impl<'a> Group<'a> {
+    fn add(&mut self, it: &'a Listed, files: &[String]) {
+        let at = it.place.map(|place| (place.file, place.line, it.end));
+        if self.last.is_none() || self.last != at {
+            let full = place(it, files);
+            let is_same_file = self.last.map(|(file, ..)| file) == at.map(|(file, ..)| file);
+            match full.rsplit_once(':').filter(|_| is_same_file) {
+                Some((_, line)) => self.places.push_str(&format!(", {line}")),
+                None if self.places.is_empty() => self.places = full,
+                None => self.places.push_str(&format!(", {full}")),
+            }
+        }
+        self.last = at;
+        if self.known.insert(&it.what) {
+            self.whats.push(&it.what);
+        }
+    }
+
+    fn line(&self) -> String {
+        format!("{}: {}: {}", self.places, self.whats.join("; "), self.why)
+    }
 }
 
 fn place(listed: &Listed, files: &[String]) -> String {
@@ -239,12 +266,19 @@ mod tests {
     }
 
     #[test]
-    fn equal_ones_of_several_lines_stand_together() {
+    fn those_with_one_reason_stand_together() {
         let files = ["a.cfg".to_owned()];
-        let all = [listed(3, "maxconn 100"), listed(4, "maxconn 100"), listed(5, "port 8008")];
+        let other = Listed { why: "other".into(), ..listed(4, "port 8008") };
+        let all = [
+            listed(3, "maxconn 100"),
+            listed(4, "maxconn 100"),
+            other,
+            listed(5, "maxqueue 9"),
+            listed(5, "minconn 1"),
+        ];
         assert_eq!(
             lines(&all, &files),
-            ["a.cfg:3, 4: maxconn 100: why", "a.cfg:5: port 8008: why"]
+            ["a.cfg:3, 4, 5: maxconn 100; maxqueue 9; minconn 1: why", "a.cfg:4: port 8008: other"]
         );
     }
 

@@ -108,7 +108,7 @@ pub(super) const fn forwarding(forwarding: Forwarding) -> &'static str {
 
 /// The scheduler's flags with commas; `None` without any. `sh` and `mh` have no name for the third, so that
 /// the text may be empty.
-pub(super) fn scheduler_flags(scheduler: &str, flags: ServiceFlags) -> Option<String> {
+pub fn scheduler_flags(scheduler: &str, flags: ServiceFlags) -> Option<String> {
     let names: &[&str] = match scheduler {
         "sh" => &["sh-fallback", "sh-port"],
         "mh" => &["mh-fallback", "mh-port"],

@@ -74,6 +74,8 @@ impl Errno {
     pub const EBUSY: Self = Self(16);
     /// Service or destination exists already.
     pub const EEXIST: Self = Self(17);
+    /// No such network interface.
+    pub const ENODEV: Self = Self(19);
     /// A missing or unacceptable attribute.
     pub const EINVAL: Self = Self(22);
     /// Weight negative, or lower threshold above the upper one.
@@ -100,6 +102,7 @@ impl Errno {
             Self::ENOMEM => "ENOMEM",
             Self::EBUSY => "EBUSY",
             Self::EEXIST => "EEXIST",
+            Self::ENODEV => "ENODEV",
             Self::EINVAL => "EINVAL",
             Self::ERANGE => "ERANGE",
             Self::EMSGSIZE => "EMSGSIZE",

@@ -1,17 +1,22 @@
-//! `pgvs plan`: the changes of the kernel's table as a diff.
+//! `pgvs plan`: the changes of the kernel's table, and of what is set beside it, as a diff.
 
 use std::collections::BTreeMap;
 
+use super::attributes::{self, scheduling};
 use crate::config::Config;
+use crate::engine::plan::Ahead;
+use crate::engine::settings;
 use crate::engine::table::{apply, destination_of};
-use crate::model::destination::{Destination, DestinationKey, Forwarding};
+use crate::model::destination::DestinationKey;
 use crate::model::op::Op;
-use crate::model::service::{Service, ServiceKey};
+use crate::model::service::ServiceKey;
 use crate::model::table::Table;
 
 /// One line for each change in its order, and their number; `table` is the kernel's before the first of them.
-pub fn text(config: &Config, table: &Table, ops: &[Op]) -> String {
-    in_words(&Names::of(config), table, ops, String::new())
+pub fn text(config: &Config, table: &Table, ahead: &Ahead) -> String {
+    let settings = ahead.settings.iter();
+    let before = settings.map(|(from, to)| settings::planned(from.as_ref(), to) + "\n");
+    in_words(&Names::of(config), table, &ahead.ops, before.collect())
 }
 
 /// The same without a configuration, behind lines of changes (each begins with `+`, `-` or `~`) beside the table.
@@ -91,55 +96,18 @@ fn line(names: &Names<'_>, table: &Table, op: &Op) -> String {
         }
         Op::AddDestination(key, to, new) => {
             let to = names.destination(*key, *to);
-            format!("+ {service}: {to} weight {}, {}", new.weight, forwarding(new.forwarding))
+            format!("+ {service}: {to} {}", attributes::destination(new))
         }
         Op::DeleteDestination(key, to) => {
             format!("- {service}: {}", names.destination(*key, *to))
         }
         Op::EditDestination(key, to, new) => {
-            format!("~ {service}: {} {}", names.destination(*key, *to), edit(before, new))
+            let to = names.destination(*key, *to);
+            match before {
+                Some(old) => format!("~ {service}: {to} {}", attributes::edit(old, new)),
+                None => format!("~ {service}: {to} {}", attributes::destination(new)),
+            }
         }
-    }
-}
-
-fn scheduling(service: &Service) -> String {
-    let mut text = service.scheduler.to_string();
-    if service.timeout > 0 {
-        text.push_str(&format!(", persistent for {} s", service.timeout));
-    }
-    let flags = service.flags.0;
-    if flags != 0 {
-        text.push_str(&format!(", flags {flags:#x}"));
-    }
-    text
-}
-
-fn edit(old: Option<&Destination>, new: &Destination) -> String {
-    let Some(old) = old else {
-        return format!("weight {}", new.weight);
-    };
-    let mut changes = Vec::new();
-    if old.weight != new.weight {
-        changes.push(format!("weight {} -> {}", old.weight, new.weight));
-    }
-    if old.forwarding != new.forwarding {
-        let (old, new) = (forwarding(old.forwarding), forwarding(new.forwarding));
-        changes.push(format!("{old} -> {new}"));
-    }
-    if (old.thresholds, old.tunnel) != (new.thresholds, new.tunnel) {
-        changes.push("options".to_owned());
-    }
-    changes.join(", ")
-}
-
-/// As ipvsadm(8) shows it.
-const fn forwarding(forwarding: Forwarding) -> &'static str {
-    match forwarding {
-        Forwarding::Masquerade => "Masq",
-        Forwarding::Local => "Local",
-        Forwarding::Tunnel => "Tunnel",
-        Forwarding::DirectRoute => "Route",
-        Forwarding::Other(_) => "Other",
     }
 }
 

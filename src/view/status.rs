@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::table::{Lean, columns};
-use crate::engine::status::{DestinationStatus, ServerStatus, ServiceStatus, Status};
+use crate::engine::status::{
+    DestinationStatus, Part, QuorumStatus, ServerStatus, ServiceStatus, Status,
+};
 
 /// Everything at one moment, with the daemon that says so. Its form in JSON is that of `pgvs status --json`.
 #[derive(Clone, Debug, Serialize)]
@@ -99,8 +101,9 @@ fn head(overview: &Overview) -> String {
 
 fn of_service(service: &ServiceStatus, servers: &[ServerStatus]) -> String {
     let serving = if service.serving { "" } else { "  NOT SERVING" };
+    let quorum = service.quorum.as_ref().map(of_quorum).unwrap_or_default();
     let head = format!(
-        "{}  {}  {}  {} of {}{serving}\n",
+        "{}  {}  {}  {} of {}{quorum}{serving}\n",
         service.name, service.address, service.scheduler, service.target, service.pool
     );
     let titles = [
@@ -114,6 +117,17 @@ fn of_service(service: &ServiceStatus, servers: &[ServerStatus]) -> String {
     ];
     let rows = service.destinations.iter().map(|it| of_destination(service, it, servers));
     head + &columns(titles, rows, 2)
+}
+
+fn of_quorum(quorum: &QuorumStatus) -> String {
+    let QuorumStatus { gained, able, needed, hysteresis } = quorum;
+    let hysteresis = if *hysteresis > 0 { format!(" \u{b1}{hysteresis}") } else { String::new() };
+    let state = match gained {
+        None => "not known yet",
+        Some(true) => "there",
+        Some(false) => "LOST",
+    };
+    format!("  quorum {able} of {needed}{hysteresis} {state}")
 }
 
 fn of_destination(
@@ -132,7 +146,11 @@ fn of_destination(
         (Some(_), None) => "?".to_owned(),
     });
     [
-        name.unwrap_or("-").to_owned(),
+        match destination.part {
+            Part::Sorry => "sorry server".to_owned(),
+            Part::Backup => format!("{} (backup)", name.unwrap_or("-")),
+            Part::Member | Part::Leaving => name.unwrap_or("-").to_owned(),
+        },
         destination.address.clone(),
         role.unwrap_or_else(|| "-".to_owned()),
         weight(destination),

@@ -4,6 +4,7 @@ mod crash;
 mod drift;
 mod errors;
 mod forwarding;
+mod full_nat;
 mod ipvsadm;
 mod kernel_tables;
 mod kernel_traps;
@@ -13,6 +14,7 @@ mod prober;
 mod reload;
 mod roles;
 mod scale;
+mod settings;
 mod smoke;
 mod split;
 
@@ -36,11 +38,13 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     kernel_tables::SCENARIOS,
     ipvsadm::SCENARIOS,
     errors::SCENARIOS,
+    settings::SCENARIOS,
     scale::SCENARIOS,
     roles::SCENARIOS,
     reload::SCENARIOS,
     crash::SCENARIOS,
     drift::SCENARIOS,
+    full_nat::SCENARIOS,
     operator::SCENARIOS,
     prober::SCENARIOS,
     forwarding::SCENARIOS,

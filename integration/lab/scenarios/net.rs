@@ -178,6 +178,18 @@ pub(crate) fn cable(server: u8, is_whole: bool) -> Result<()> {
     ip(Some(SWITCH), &[format!("link set {port} {state}")])
 }
 
+/// Takes the director away as a server's gateway, or gives it back.
+pub(crate) fn gateway(server: u8, is_there: bool) -> Result<()> {
+    let verb = if is_there { "add" } else { "del" };
+    let routes = ["10.8.0.1", "fd00:8::1"].map(|via| format!("route {verb} default via {via}"));
+    ip(Some(&Namespace::Server(server).name()), &routes)
+}
+
+/// Gives the director another address towards the servers.
+pub(crate) fn add_address(address: &str) -> Result<()> {
+    ip(Some(&Namespace::Director.name()), &[format!("addr add {address} dev back")])
+}
+
 /// Adds a device to the director that shows the netlink messages of its namespace, unless it has one.
 pub(crate) fn add_tap() -> Result<()> {
     let director = Namespace::Director.name();

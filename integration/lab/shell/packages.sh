@@ -6,6 +6,7 @@ lab_needs() {
 /usr/sbin/ip iproute2
 /usr/sbin/ipvsadm ipvsadm
 /usr/sbin/modprobe kmod
+/usr/sbin/nft nftables
 /usr/lib/postgresql/15/bin/postgres postgresql-15
 /usr/share/i18n/locales/de_DE locales
 /usr/bin/openssl openssl

@@ -1,4 +1,4 @@
-//! `[director]`, `[kernel]`: the daemon itself.
+//! `[director]`: the daemon itself.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::Check;
 use super::value::{self, Choice, Written, written};
 use crate::config::file::{self, Field, File};
 use crate::config::report::Draft;
-use crate::config::{Director, KernelSettings, OnStop};
+use crate::config::{Director, OnStop};
 
 const ON_STOP: Choice<OnStop> = Choice {
     what: "on_stop",
@@ -49,11 +49,6 @@ impl Check<'_> {
                 Duration::from_secs(10),
             ),
         }
-    }
-
-    pub(super) fn kernel(&mut self, main: &File) -> KernelSettings {
-        let manage = main.kernel.as_ref().and_then(|kernel| kernel.get_ref().0.manage.as_ref());
-        KernelSettings { manage: value::boolean(self.report, written(0, manage), true) }
     }
 
     /// An absolute path: the daemon's working directory is nobody's concern.

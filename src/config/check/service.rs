@@ -25,6 +25,7 @@ impl Check<'_> {
         self.word(0, &None, &file.target, &TARGETS);
         self.word(0, &None, &file.on_down, &ON_DOWN);
         self.drain_timeout(0, &None);
+        self.source_nat_default();
     }
 
     /// One virtual service for each address or mark; none if it lacks what nothing can stand in for.
@@ -59,7 +60,8 @@ impl Check<'_> {
         let (Some(name), Some(target), Some(scheduling)) = (name, target, scheduling) else {
             return Vec::new();
         };
-        let service = |&(key, _): &(ServiceKey, Place)| VirtualService {
+        let nats = self.source_nats(number, &file.source_nat, forwarding, &keys);
+        let service = |(&(key, _), source_nat): (&(ServiceKey, Place), _)| VirtualService {
             name: name.clone(),
             shares_name: keys.len() > 1,
             key,
@@ -70,9 +72,10 @@ impl Check<'_> {
             target,
             on_down: on_down.unwrap_or(OnDown::Cut),
             drain_timeout,
+            source_nat,
             quorum: quorum.clone(),
         };
-        keys.iter().map(service).collect()
+        keys.iter().zip(nats).map(service).collect()
     }
 
     fn service_name(&mut self, number: usize, header: Place, field: &Field) -> Option<Box<str>> {

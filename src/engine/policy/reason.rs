@@ -17,6 +17,8 @@ pub enum Soft {
     Ending,
     /// No answer.
     Silent,
+    /// Refused fresh connections, but not yet as often as `fall` asks.
+    Failing,
 }
 
 /// Why a server has its weight.
@@ -26,6 +28,19 @@ pub enum Reason {
     Serving,
     /// The primary serves because no standby is left.
     Fallback,
+    /// It has not answered yet, and counts as up until then.
+    StartsUp,
+    /// A backup serves because no other server is left.
+    Backup,
+    /// A backup, and others serve.
+    Spare,
+    /// Too few servers are left, and the sorry server serves in their place.
+    NoQuorum {
+        /// So many may serve.
+        able: u32,
+        /// So many are needed.
+        needed: u32,
+    },
     /// The weight that the kernel had; no verdict yet.
     Adopted,
     /// The operator configured weight 0.
@@ -66,6 +81,7 @@ impl fmt::Display for Soft {
             Self::Hung => f.write_str("new connections hang"),
             Self::Ending => f.write_str("ended the probe's session"),
             Self::Silent => f.write_str("silent"),
+            Self::Failing => f.write_str("refuses connections, not often enough to be sure"),
         }
     }
 }
@@ -75,6 +91,12 @@ impl fmt::Display for Reason {
         match self {
             Self::Serving => f.write_str("serving"),
             Self::Fallback => f.write_str("serving: no standby is left"),
+            Self::StartsUp => f.write_str("counts as up until it answers: alpha = false"),
+            Self::Backup => f.write_str("serving: a backup, no other server is left"),
+            Self::Spare => f.write_str("a backup: others serve"),
+            Self::NoQuorum { able, needed } => {
+                write!(f, "quorum lost, {able} of {needed}: the sorry server serves")
+            }
             Self::Adopted => f.write_str("as found in the kernel: no verdict yet"),
             Self::ConfiguredZero => f.write_str("weight 0 in the config"),
             Self::NoVerdict => f.write_str("no verdict yet"),

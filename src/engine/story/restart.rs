@@ -149,3 +149,24 @@ fn a_service_that_left_the_config_goes_with_its_sessions() {
     assert!(!world.table.services.contains_key(&RO));
     assert!(!world.saved.last().unwrap().owned.contains(&RO), "and is no longer ours");
 }
+
+#[test]
+fn nothing_is_told_of_a_destination_that_was_never_made() {
+    let mut world = World::settled();
+    world.step(Event::Pause(None));
+    let mut config = orders();
+    config.pools[0].servers.push(Server {
+        name: "pg4".into(),
+        address: pg(4).0,
+        weight: Weight(100),
+        is_backup: false,
+        thresholds: Default::default(),
+        delivery: None,
+    });
+    world.step(Event::Reload(Arc::new(config)));
+    world.hears(4, refused());
+    assert!(!world.was_told("pg4 weight 0 -> absent"));
+    world.hears(3, Observation::SessionEnded(None));
+    world.hears(3, refused());
+    assert!(world.was_told("pg3 weight 0 -> absent"), "it is there");
+}

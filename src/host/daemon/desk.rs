@@ -12,20 +12,20 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Options;
-use super::kernel;
 use super::turn::Ask;
 use super::waiting::{Settled, Snapshot};
 use crate::config::outside::HostView;
 use crate::config::sources::{Checked, Sources};
 use crate::config::{Config, Director};
 use crate::engine::event::Event;
-use crate::engine::plan;
+use crate::engine::{plan, settings};
 use crate::host::control::Desk;
 use crate::host::control::protocol::{Form, Reply, Request, SourceText};
 use crate::host::files;
 use crate::host::netlink::Kernel;
+use crate::host::settings::{Imagined, Keeper};
 use crate::host::shadow::Shadow;
-use crate::model::table::Table;
+use crate::model::setting::SettingKey;
 use crate::view;
 
 /// So long an answer of the loop may take that needs no kernel.
@@ -40,16 +40,19 @@ pub(super) enum Tables {
     /// In the kernel.
     Kernel,
     /// In memory.
-    Shadow(Shadow),
+    Shadow(Shadow, Imagined),
 }
 
 impl Tables {
-    fn read(&self) -> Result<Table, String> {
+    fn read(&self, keys: &[SettingKey]) -> Result<plan::Kernel, String> {
         match self {
-            Self::Shadow(shadow) => Ok(shadow.table()),
+            Self::Shadow(shadow, imagined) => {
+                Ok(plan::Kernel { table: shadow.table(), settings: imagined.read(keys) })
+            }
             Self::Kernel => {
                 let read = Kernel::open().and_then(|mut kernel| kernel.dump(&[]));
-                read.map(|(table, _)| table).map_err(|error| error.to_string())
+                let (table, _) = read.map_err(|error| error.to_string())?;
+                Ok(plan::Kernel { table, settings: Keeper::kernel().read(keys)? })
             }
         }
     }
@@ -60,7 +63,6 @@ impl Tables {
 pub(super) struct Clerk {
     config: PathBuf,
     started_with: Director,
-    is_observing: bool,
     requests: mpsc::Sender<Ask>,
     tables: Tables,
     /// Reloads one after the other: the last file that was read is the last that is taken.
@@ -78,7 +80,6 @@ impl Clerk {
         Arc::new(Self {
             config: options.config.clone(),
             started_with: config.director.clone(),
-            is_observing: options.observe,
             requests,
             tables,
             reloading: Mutex::new(()),
@@ -146,11 +147,6 @@ impl Clerk {
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        if !self.is_observing {
-            let settings = config.kernel;
-            let alarms = spawn_blocking(move || kernel::settle(settings)).await;
-            warnings.extend(alarms.unwrap_or_default());
-        }
         let (reply, answer) = oneshot::channel();
         let config = Arc::new(config);
         self.tell(Ask::Reload(config, reply)).await;
@@ -192,8 +188,9 @@ impl Clerk {
             Err(error) => return Reply::refused(error.to_string()),
         };
         let tables = self.tables.clone();
-        let table = match spawn_blocking(move || tables.read()).await {
-            Ok(Ok(table)) => table,
+        let keys = settings::keys(&config);
+        let kernel = match spawn_blocking(move || tables.read(&keys)).await {
+            Ok(Ok(kernel)) => kernel,
             Ok(Err(why)) => return Reply::refused(why),
             Err(error) => return Reply::refused(format!("read the table: {error}")),
         };
@@ -206,14 +203,15 @@ impl Clerk {
             let Snapshot { controller, now } = snapshot;
             let is_paused = controller.status(now).paused;
             let event = Event::Reload(Arc::clone(&config));
-            let ops = plan::ahead(&controller, table.clone(), event, now);
-            let out = view::plan::text(&config, &table, &ops);
+            let table = kernel.table.clone();
+            let ahead = plan::ahead(&controller, kernel, event, now);
+            let out = view::plan::text(&config, &table, &ahead);
             let err = if is_paused {
                 "paused: nothing is written until `pgvs resume`\n".to_owned()
             } else {
                 String::new()
             };
-            Reply { exit: u8::from(!ops.is_empty()), out, err }
+            Reply { exit: u8::from(!ahead.is_empty()), out, err }
         });
         planned.await.unwrap_or_else(|error| Reply::refused(format!("plan: {error}")))
     }

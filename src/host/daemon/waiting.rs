@@ -99,8 +99,16 @@ impl Waiting {
                 self.failures = self.failures.saturating_add(1);
                 self.last_failure = why.to_string();
             }
+            Event::SettingsApplied(results) => {
+                let done = results.iter().filter(|(_, result)| result.is_ok()).count();
+                for reload in &mut self.for_settled {
+                    reload.changes =
+                        reload.changes.saturating_add(done.try_into().unwrap_or(u64::MAX));
+                }
+            }
             Event::Tick
             | Event::Probe { .. }
+            | Event::SettingsRead(_)
             | Event::StateSaved(_)
             | Event::Reload(_)
             | Event::Pause(_)

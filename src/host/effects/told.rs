@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use tracing::Level;
 
 use crate::engine::event::Transition;
+use crate::engine::settings::SettingChange;
 use crate::host::clock::unix_millis;
+use crate::model::setting::SettingKey;
 use crate::wire::refusal::Refusal;
 
 /// So many transitions are kept.
@@ -61,15 +63,22 @@ fn log(transition: &Transition) {
 /// How loudly it is said: what somebody should look at is a warning.
 fn level(transition: &Transition) -> Level {
     match transition {
-        Transition::KernelFailed(_) | Transition::StateNotSaved(_) => Level::ERROR,
+        Transition::KernelFailed(_)
+        | Transition::StateNotSaved(_)
+        | Transition::SettingsFailed(_) => Level::ERROR,
+        Transition::SettingSet(change) if !change.is_drift && !is_shared(change) => Level::INFO,
         Transition::Condition { to, .. } if !to.is_bad() => Level::INFO,
-        Transition::Misconfigured { what: None, .. } => Level::INFO,
+        Transition::Misconfigured { what: None, .. }
+        | Transition::Quorum { is_gained: true, .. } => Level::INFO,
         Transition::Condition { .. }
         | Transition::Misconfigured { .. }
         | Transition::Writer { .. }
+        | Transition::Quorum { .. }
         | Transition::Drift { .. }
         | Transition::DriftSlowed(_)
         | Transition::OpRefused(..)
+        | Transition::SettingSet(_)
+        | Transition::SettingAdvised(_)
         | Transition::Frozen
         | Transition::Late(_)
         | Transition::Paused => Level::WARN,
@@ -83,6 +92,11 @@ fn level(transition: &Transition) -> Level {
     }
 }
 
+/// Whether it holds for services that are not ours as well.
+fn is_shared(change: &SettingChange) -> bool {
+    change.foreign > 0 && change.to.key() == SettingKey::Timeouts
+}
+
 /// A word by which programs that read logs can tell transitions apart.
 pub const fn kind(transition: &Transition) -> &'static str {
     match transition {
@@ -91,6 +105,7 @@ pub const fn kind(transition: &Transition) -> &'static str {
         Transition::Misconfigured { .. } => "misconfigured",
         Transition::Writer { .. } => "writer",
         Transition::Weight { .. } => "weight",
+        Transition::Quorum { .. } => "quorum",
         Transition::Drift { .. } => "drift",
         Transition::DriftSlowed(_) => "drift-slowed",
         Transition::Draining { .. } => "draining",
@@ -98,6 +113,9 @@ pub const fn kind(transition: &Transition) -> &'static str {
         Transition::OpRefused(..) => "refused",
         Transition::KernelFailed(_) => "kernel-failed",
         Transition::StateNotSaved(_) => "state-not-saved",
+        Transition::SettingSet(_) => "setting",
+        Transition::SettingAdvised(_) => "setting-advised",
+        Transition::SettingsFailed(_) => "setting-failed",
         Transition::Frozen => "frozen",
         Transition::Thawed => "thawed",
         Transition::Late(_) => "late",

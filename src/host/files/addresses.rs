@@ -25,6 +25,20 @@ pub fn absent(addresses: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
     }
 }
 
+/// Those of the interfaces that are not in the network namespace of the calling thread.
+pub fn absent_interfaces(names: &BTreeSet<Box<str>>) -> BTreeSet<Box<str>> {
+    if names.is_empty() {
+        return BTreeSet::new();
+    }
+    // The directory of sysfs belongs to the namespace in which it was mounted; this list belongs to the thread.
+    let Ok(list) = std::fs::read_to_string("/proc/thread-self/net/dev") else {
+        return BTreeSet::new();
+    };
+    let present: BTreeSet<&str> =
+        list.lines().filter_map(|line| Some(line.split_once(':')?.0.trim())).collect();
+    names.iter().filter(|name| !present.contains(&***name)).cloned().collect()
+}
+
 /// Whether the kernel delivers an address to itself by a local route for a whole network (`ip route add local`).
 ///
 /// To reach such an address it takes that very address as the source. A bind would tell less: with

@@ -6,9 +6,8 @@ use std::thread::JoinHandle;
 
 use super::error::KernelError;
 use super::kernel::{Kernel, check};
-use super::sysctl::{Sysctl, SysctlError, Sysctls};
 use super::transport::Transport;
-use crate::model::kernel::{IpvsInfo, Timeouts};
+use crate::model::kernel::IpvsInfo;
 use crate::model::op::{Errno, Op};
 use crate::model::service::ServiceKey;
 use crate::model::table::{Counters, Table};
@@ -31,14 +30,6 @@ pub enum Job {
     Apply(Vec<Op>),
     /// Read version and size.
     Info,
-    /// Read the timeouts.
-    Config,
-    /// Change the timeouts.
-    SetConfig(Timeouts),
-    /// Read a sysctl.
-    ReadSysctl(Sysctl),
-    /// Set a sysctl.
-    SetSysctl(Sysctl, u32),
 }
 
 /// What became of a job.
@@ -57,12 +48,6 @@ pub enum Answer {
     },
     /// Of [`Job::Info`].
     Info(Result<IpvsInfo, KernelError>),
-    /// Of [`Job::Config`].
-    Config(Result<Timeouts, KernelError>),
-    /// Of [`Job::SetConfig`].
-    ConfigSet(Result<(), KernelError>),
-    /// Of [`Job::ReadSysctl`] with the value, and of [`Job::SetSysctl`] with the one before.
-    Sysctl(Sysctl, Result<u32, SysctlError>),
 }
 
 /// Starts the thread. It ends when the last sender of jobs is dropped and all jobs are answered.
@@ -82,7 +67,6 @@ where
 }
 
 fn run<T: Transport>(mut kernel: Kernel<T>, jobs: &Receiver<Job>, mut answer: impl FnMut(Answer)) {
-    let sysctls = Sysctls::default();
     while let Ok(job) = jobs.recv() {
         answer(match job {
             Job::Dump { confirm } => Answer::Dumped(kernel.dump(&confirm)),
@@ -92,10 +76,6 @@ fn run<T: Transport>(mut kernel: Kernel<T>, jobs: &Receiver<Job>, mut answer: im
                 Answer::Applied { ops, outcomes }
             }
             Job::Info => Answer::Info(kernel.info()),
-            Job::Config => Answer::Config(kernel.config()),
-            Job::SetConfig(timeouts) => Answer::ConfigSet(kernel.set_config(timeouts)),
-            Job::ReadSysctl(sysctl) => Answer::Sysctl(sysctl, sysctls.read(sysctl)),
-            Job::SetSysctl(sysctl, value) => Answer::Sysctl(sysctl, sysctls.set(sysctl, value)),
         });
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::memory::{Memory, Pause};
 use crate::model::destination::DestinationKey;
+use crate::model::kernel::SyncRole;
 use crate::model::service::{Family, Protocol, ServiceKey};
 use crate::time::Time;
 
@@ -64,6 +65,8 @@ pub(super) struct Record {
     draining: Vec<Draining>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     paused: Option<Paused>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    sync_daemons: BTreeSet<Role>,
 }
 
 /// Only the number, which every form has.
@@ -84,6 +87,14 @@ enum Key {
         ipv6: bool,
         mark: u32,
     },
+}
+
+/// The role of a connection-sync daemon.
+#[derive(Debug, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "kebab-case")]
+enum Role {
+    Master,
+    Backup,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -127,6 +138,7 @@ impl Record {
             paused: memory
                 .paused
                 .map(|pause| Paused { until_unix_ms: pause.until.map(|at| moment.to_unix(at)) }),
+            sync_daemons: memory.sync_daemons.iter().map(|&role| role.into()).collect(),
         }
     }
 
@@ -160,7 +172,8 @@ impl Record {
         let paused = self
             .paused
             .map(|it| Pause { until: it.until_unix_ms.map(|unix_ms| moment.to_time(unix_ms)) });
-        Ok(Memory { owned, draining, paused })
+        let sync_daemons = self.sync_daemons.into_iter().map(Into::into).collect();
+        Ok(Memory { owned, draining, paused, sync_daemons })
     }
 
     pub(super) fn render(&self) -> String {
@@ -168,6 +181,24 @@ impl Record {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text
+    }
+}
+
+impl From<SyncRole> for Role {
+    fn from(role: SyncRole) -> Self {
+        match role {
+            SyncRole::Master => Self::Master,
+            SyncRole::Backup => Self::Backup,
+        }
+    }
+}
+
+impl From<Role> for SyncRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Master => Self::Master,
+            Role::Backup => Self::Backup,
+        }
     }
 }
 

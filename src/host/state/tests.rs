@@ -38,6 +38,7 @@ fn memory() -> Memory {
         ]
         .into(),
         paused: Some(Pause { until: Some(Time::from_millis(40_000)) }),
+        sync_daemons: [crate::model::kernel::SyncRole::Backup].into(),
     }
 }
 

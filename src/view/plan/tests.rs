@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::config::sources::check_text;
-use crate::model::destination::Weight;
-use crate::model::service::{Family, Scheduler, ServiceFlags};
+use crate::model::destination::{Destination, Forwarding, Thresholds, Weight};
+use crate::model::service::{Family, Scheduler, Service, ServiceFlags};
 use crate::model::table::Entry;
 
 const CONFIG: &str = r#"
@@ -61,7 +61,10 @@ fn changes_are_shown_by_name_with_what_was_before() {
         Op::EditDestination(
             ours,
             to("10.8.0.11:5432"),
-            Destination::plain(Forwarding::DirectRoute, Weight(50)),
+            Destination {
+                thresholds: Thresholds { upper: 100, lower: 0 },
+                ..Destination::plain(Forwarding::DirectRoute, Weight(50))
+            },
         ),
         Op::DeleteDestination(ours, to("10.8.0.13:5432")),
         Op::EditService(ours, persistent),
@@ -71,18 +74,18 @@ fn changes_are_shown_by_name_with_what_was_before() {
     let expected = "\
 + orders-rw (TCP 10.9.0.100:5432): pg2 (10.8.0.12:5432) weight 0, Masq
 ~ orders-rw (TCP 10.9.0.100:5432): pg2 (10.8.0.12:5432) weight 0 -> 7
-~ orders-rw (TCP 10.9.0.100:5432): pg1 (10.8.0.11:5432) weight 100 -> 50, Masq -> Route
+~ orders-rw (TCP 10.9.0.100:5432): pg1 (10.8.0.11:5432) weight 100 -> 50, Masq -> Route, upper threshold 0 -> 100
 - orders-rw (TCP 10.9.0.100:5432): 10.8.0.13:5432
-~ service orders-rw (TCP 10.9.0.100:5432): wlc -> wlc, persistent for 300 s, flags 0x1
+~ service orders-rw (TCP 10.9.0.100:5432): wlc -> wlc, persistent for 300 s
 - service TCP 10.9.0.101:5432
 + service TCP 10.9.0.101:5432: wlc
 2 to add, 3 to change, 2 to delete
 ";
-    assert_eq!(text(&config, &table, &ops), expected);
+    assert_eq!(text(&config, &table, &Ahead { ops: ops.into(), settings: Vec::new() }), expected);
 }
 
 #[test]
 fn nothing_to_change_is_said() {
     let config = check_text("pgvs.toml", CONFIG).unwrap().config;
-    assert_eq!(text(&config, &Table::default(), &[]), "nothing to change\n");
+    assert_eq!(text(&config, &Table::default(), &Ahead::default()), "nothing to change\n");
 }

@@ -4,6 +4,7 @@ use super::*;
 
 fn destination(server: &str, last: u8, weight: u32, reason: &str) -> DestinationStatus {
     DestinationStatus {
+        part: Part::Member,
         server: Some(server.into()),
         address: format!("10.8.0.{last}:5432"),
         weight: Some(weight),
@@ -35,6 +36,7 @@ fn service(name: &str, last: u8, destinations: Vec<DestinationStatus>) -> Servic
         scheduler: "wlc".into(),
         pool: "orders".into(),
         target: "prefer-standby",
+        quorum: None,
         serving: destinations.iter().any(|it| it.weight.is_some_and(|weight| weight > 0)),
         destinations,
     }
@@ -68,7 +70,7 @@ fn quiet() -> Status {
 
 fn busy() -> Status {
     let mut leaving = destination("-", 19, 0, "no member: draining");
-    leaving.server = None;
+    (leaving.server, leaving.part) = (None, Part::Leaving);
     let mut gone = destination("pg3", 13, 0, "down: connection refused");
     (gone.weight, gone.wanted) = (None, None);
     let mut rising = destination("pg2", 12, 5, "serving");
@@ -156,4 +158,35 @@ fn programs_get_one_line_with_everything() {
     assert_eq!(value["servers"][0]["timeline"], 7);
     assert_eq!(value["foreign"][0], "TCP 10.9.0.103:80");
     assert_eq!(value["recent"][0]["kind"], "writer");
+}
+
+#[test]
+fn a_lost_quorum_is_seen_with_its_numbers_and_who_serves() {
+    let mut backup = destination("pg2", 12, 0, "a backup: others serve");
+    backup.part = Part::Backup;
+    let mut sorry = destination("-", 99, 1, "sorry server: quorum lost, 1 of 2");
+    (sorry.server, sorry.part) = (None, Part::Sorry);
+    let left = destination("pg1", 11, 0, "quorum lost, 1 of 2: the sorry server serves");
+    let mut service = service("orders-ro", 101, vec![left, backup, sorry]);
+    let mut quorum = QuorumStatus { gained: Some(false), able: 1, needed: 2, hysteresis: 1 };
+    service.quorum = Some(quorum.clone());
+    let expected = "\
+orders-ro  TCP 10.9.0.101:5432  wlc  prefer-standby of orders  quorum 1 of 2 \u{b1}1 LOST
+  server        address         role  weight  active  inactive  why
+  pg1           10.8.0.11:5432  -          0       0         0  quorum lost, 1 of 2: the sorry server serves
+  pg2 (backup)  10.8.0.12:5432  -          0       0         0  a backup: others serve
+  sorry server  10.8.0.99:5432  -          1       0         0  sorry server: quorum lost, 1 of 2
+";
+    assert_eq!(of_service(&service, &[]), expected);
+    (quorum.gained, quorum.hysteresis) = (Some(true), 0);
+    assert_eq!(of_quorum(&quorum), "  quorum 1 of 2 there");
+    quorum.gained = None;
+    assert_eq!(of_quorum(&quorum), "  quorum 1 of 2 not known yet");
+    let status = Status { services: vec![service], ..quiet() };
+    let value: serde_json::Value = serde_json::from_str(&json(&overview(status))).unwrap();
+    let service = &value["services"][0];
+    assert_eq!(service["quorum"]["gained"], false);
+    assert_eq!(service["quorum"]["needed"], 2);
+    assert_eq!(service["destinations"][1]["part"], "backup");
+    assert_eq!(service["destinations"][2]["part"], "sorry");
 }

@@ -257,7 +257,7 @@ fn without_module(lab: &Lab) -> Result<()> {
 }
 
 /// Unloads whatever of IPVS is loaded, users before what they use.
-fn unload() -> Result<()> {
+pub(super) fn unload() -> Result<()> {
     for _ in 0..3 {
         let modules = std::fs::read_to_string("/proc/modules").context("read /proc/modules")?;
         let names = modules.lines().filter_map(|line| line.split(' ').next());

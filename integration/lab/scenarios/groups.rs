@@ -1,7 +1,7 @@
 //! The scenarios in the order in which they run.
 
-mod connections;
 mod attributes;
+mod connections;
 mod crash;
 mod drift;
 mod errors;

@@ -145,7 +145,11 @@ fn eighty_thousand_addresses_in_ranges_are_checked_at_once() {
     let mut text = String::from("[[pool]]\nname = \"p\"\nprobe = \"none\"\n");
     for server in 0..10 {
         let own = if server % 2 == 0 { "forwarding = \"tun\"\n" } else { "" };
-        writeln!(text, "[[pool.server]]\nname = \"s{server}\"\naddress = \"[2001:db8::{server}]:5432\"\n{own}").unwrap();
+        writeln!(
+            text,
+            "[[pool.server]]\nname = \"s{server}\"\naddress = \"[2001:db8::{server}]:5432\"\n{own}"
+        )
+        .unwrap();
     }
     for service in 1..=20 {
         writeln!(text, "[[service]]\nname = \"s{service}\"\npool = \"p\"\naddress = \"[2001:db8:{service}::0-fff]:5432\"").unwrap();

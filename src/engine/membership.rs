@@ -67,6 +67,8 @@ pub(super) struct ServiceState {
     pub(super) last_writer: Option<usize>,
     /// How many servers may serve, where somebody wants to know.
     pub(super) count: Count,
+    /// Whether it is the first of its name: of several addresses one speaks for all.
+    pub(super) is_first: bool,
 }
 
 impl ServiceState {
@@ -256,10 +258,12 @@ impl Membership {
         }
         let places: BTreeMap<Box<str>, usize> =
             self.pools.iter().enumerate().map(|(place, pool)| (pool.name.clone(), place)).collect();
+        let mut names = BTreeSet::new();
         for service in &config.services {
+            let is_first = names.insert(&*service.name);
             // `check` refuses a service whose pool does not exist.
             if let Some(&place) = places.get(&service.pool) {
-                self.add_service(service, place, &old);
+                self.add_service(service, (place, is_first), &old);
             }
         }
         for pool in &mut self.pools {
@@ -322,7 +326,12 @@ impl Membership {
         self.probes_at.get(&address)?.iter().find(same).copied()
     }
 
-    fn add_service(&mut self, config: &VirtualService, place: usize, old: &Self) {
+    fn add_service(
+        &mut self,
+        config: &VirtualService,
+        (place, is_first): (usize, bool),
+        old: &Self,
+    ) {
         let Some(pool) = self.pools.get_mut(place) else {
             return;
         };
@@ -359,6 +368,7 @@ impl Membership {
             cuts,
             last_writer,
             count: before.map(|service| service.count).unwrap_or_default(),
+            is_first,
         };
         self.services.insert(config.key, state);
     }

@@ -3,6 +3,7 @@
 mod crash;
 mod drift;
 mod errors;
+mod faults;
 mod full_nat;
 mod ipvsadm;
 mod kernel_compared;
@@ -39,6 +40,7 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     kernel_compared::SCENARIOS,
     ipvsadm::SCENARIOS,
     errors::SCENARIOS,
+    faults::SCENARIOS,
     settings::SCENARIOS,
     scale::SCENARIOS,
     roles::SCENARIOS,

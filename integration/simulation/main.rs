@@ -25,6 +25,7 @@ mod oracle;
 mod prober;
 mod settings;
 mod setup;
+mod trouble;
 mod watch;
 mod world;
 

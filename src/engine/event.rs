@@ -273,6 +273,11 @@ fn name(name: Option<&str>) -> &str {
     name.unwrap_or("nobody")
 }
 
+fn answers(f: &mut fmt::Formatter<'_>, found: usize, ours: usize) -> fmt::Result {
+    write!(f, "the kernel answers again: {found} of our {ours} services are there")?;
+    if found < ours { f.write_str(", the others are made again") } else { Ok(()) }
+}
+
 impl fmt::Display for Transition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -330,10 +335,7 @@ impl fmt::Display for Transition {
             }
             Self::SettingSet(change) => change.fmt(f),
             Self::SettingAdvised(found) => f.write_str(&settings::advice(found)),
-            Self::KernelAnswers { found, ours } => {
-                let rest = if found < ours { ", the others are made again" } else { "" };
-                write!(f, "the kernel answers again: {found} of our {ours} services are there{rest}")
-            }
+            Self::KernelAnswers { found, ours } => answers(f, *found, *ours),
             Self::Frozen => f.write_str(
                 "all servers that were answering fell silent at once: suspecting this director's own network, soft evidence is ignored",
             ),

@@ -220,18 +220,18 @@ impl World {
                 }
                 Stand::Able(_) | Stand::Quiesced => Some(Weight::QUIESCED),
             };
-            let member = |place: usize| {
-                let server = &pool.servers[place];
+            let members = places().filter_map(|it| {
+                let server = &pool.servers[it];
                 let (own, limits) = (server.delivery, server.thresholds);
-                let wanted = service.destination(own, limits, weight(place)?);
-                Some((setup::key_in(service, server), wanted))
-            };
+                let to = setup::key_in(service, server);
+                Some((to, service.destination(own, limits, weight(it)?)))
+            });
             let sorry = sorry.map(|it| {
                 let weight = Weight(u32::from(yields));
-                let wanted = service.destination(None, Thresholds::default(), weight);
-                (service.destination_key(it, None), wanted)
+                let to = service.destination_key(it, None);
+                (to, service.destination(None, Thresholds::default(), weight))
             });
-            places().filter_map(member).chain(sorry).collect()
+            members.chain(sorry).collect()
         };
         let Some(quorum) = &service.quorum else { return vec![with_quorum(true)] };
         let able = u32::try_from(able).unwrap();

@@ -1,9 +1,11 @@
 //! The scenarios in the order in which they run.
 
+mod attributes;
 mod connections;
 mod crash;
 mod drift;
 mod errors;
+mod faults;
 mod forwarding;
 mod full_nat;
 mod ipvsadm;
@@ -49,10 +51,12 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     connections::SCENARIOS,
     restore::SCENARIOS,
     errors::SCENARIOS,
+    faults::SCENARIOS,
     settings::SCENARIOS,
     scale::SCENARIOS,
     roles::SCENARIOS,
     reload::SCENARIOS,
+    attributes::SCENARIOS,
     crash::SCENARIOS,
     drift::SCENARIOS,
     full_nat::SCENARIOS,

@@ -170,7 +170,7 @@ impl World {
         let there = self.kernel.services.get(&key).map(|service| {
             service.destinations.keys().copied().filter(|&to| !self.is_member(key, to)).collect()
         });
-        for to in there.unwrap_or_else(Vec::new) {
+        for to in there.unwrap_or_default() {
             self.leaves(key, to);
         }
     }

@@ -18,7 +18,7 @@ use pgvs::model::service::{
 };
 use pgvs::model::table::{Entry, Table};
 
-use super::import_as;
+use super::{fixture, import_as};
 
 #[test]
 fn a_saved_table_becomes_a_config_that_wants_it() {
@@ -33,6 +33,20 @@ fn a_saved_table_becomes_a_config_that_wants_it() {
         let config = check_text("table", &imported.toml).unwrap().config;
         assert_eq!(wanted(&config), saved.table, "seed {seed}\n{text}\n{}", imported.toml);
     }
+}
+
+#[test]
+fn keepalived_made_the_table_that_its_config_becomes() {
+    let wants = |format, name| {
+        let imported = import_as(format, name, &fixture(name));
+        assert_eq!(imported.listed, [], "{name}");
+        wanted(&check_text(name, &imported.toml).unwrap().config)
+    };
+    let ours = wants(Format::Keepalived, "keepalived-table.conf");
+    let its = wants(Format::Ipvsadm, "keepalived-table.saved");
+    assert_eq!(ours, its);
+    let services = fixture("keepalived-table.saved").matches("-A ").count();
+    assert_eq!(ours.services.len(), services);
 }
 
 /// The table that a config wants once every server may serve.

@@ -128,10 +128,11 @@ impl Settings {
         }
         let is_same = |key: &SettingKey| wanted.get(key) == self.wanted.get(key);
         self.right.retain(is_same);
-        self.troubles.retain(|key, _| is_same(key));
         self.repairs.retain(|key, _| is_same(key));
         self.advised = wanted::advised(config);
-        self.is_passed &= wanted == self.wanted;
+        self.is_passed &= wanted == self.wanted && self.troubles.is_empty();
+        // Whoever reloads may have mended what was wrong, and is told if not.
+        self.troubles.clear();
         self.wanted = wanted;
         self.has_rules = true;
         if matches!(self.phase, Phase::Ready | Phase::Unknown(_)) {

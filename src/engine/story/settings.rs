@@ -64,6 +64,24 @@ fn a_setting_that_cannot_be_set_is_told_and_stops_nothing() {
 }
 
 #[test]
+fn a_reload_tries_at_once_what_could_not_be_set() {
+    let mut world = World::settled();
+    let key = SettingKey::SourceNat;
+    world.beside.refuses.insert(key, "nft hangs");
+    world.step(Event::Reload(Arc::new(with_nat())));
+    world.lives(60_000, &all());
+    let complaints = |world: &World| {
+        world.told.iter().filter(|told| told.to_string().contains("nft hangs")).count()
+    };
+    assert_eq!(complaints(&world), 1);
+    world.step(Event::Reload(Arc::new(with_nat())));
+    assert_eq!(complaints(&world), 2, "whoever reloads is told again");
+    world.beside.refuses.clear();
+    world.step(Event::Reload(Arc::new(with_nat())));
+    assert!(!world.beside.rules().is_empty() && world.alarms().is_empty());
+}
+
+#[test]
 fn a_sysctl_that_the_kernel_lacks_is_one_alarm_and_no_failure() {
     let mut config = orders();
     let lacking = Sysctl::new("est_nice");

@@ -236,6 +236,22 @@ fn full_nat_has_its_rules_and_conntrack_before_the_service_is_made() {
 }
 
 #[test]
+fn whoever_wants_no_rules_waits_for_no_nft_and_looks_for_old_ones_once() {
+    let mut world = World::started(orders(), Memory::default(), Table::default());
+    assert!(world.first_written.is_some() && !world.beside.asks.contains(&true));
+    world.lives(60_000, &all());
+    assert_eq!(world.beside.asks.iter().filter(|asked| **asked).count(), 1);
+}
+
+#[test]
+fn old_rules_that_nobody_wants_are_removed() {
+    let before = World::settled_with(with_nat());
+    let mut world = before.restarted(orders());
+    world.lives(2_000, &all());
+    assert!(world.beside.rules().is_empty());
+}
+
+#[test]
 fn rules_that_were_deleted_are_written_again_and_go_with_the_last_service() {
     let mut world = World::settled_with(with_nat());
     let rules = world.beside.rules();

@@ -1,9 +1,12 @@
 //! The scenarios in the order in which they run.
 
+mod attributes;
 mod connections;
 mod crash;
 mod drift;
 mod errors;
+mod faults;
+mod forwarding;
 mod full_nat;
 mod ipvsadm;
 mod kernel_compared;
@@ -13,6 +16,7 @@ mod latency;
 mod lines;
 mod operator;
 mod prober;
+mod quorum;
 mod reload;
 mod restore;
 mod roles;
@@ -47,16 +51,20 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     connections::SCENARIOS,
     restore::SCENARIOS,
     errors::SCENARIOS,
+    faults::SCENARIOS,
     settings::SCENARIOS,
     scale::SCENARIOS,
     roles::SCENARIOS,
     reload::SCENARIOS,
+    attributes::SCENARIOS,
     crash::SCENARIOS,
     drift::SCENARIOS,
     full_nat::SCENARIOS,
     operator::SCENARIOS,
     prober::SCENARIOS,
+    forwarding::SCENARIOS,
     latency::SCENARIOS,
+    quorum::SCENARIOS,
     roles::ROTATION,
     split::SCENARIOS,
     smoke::SCENARIOS,

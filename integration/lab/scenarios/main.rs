@@ -6,10 +6,13 @@
 #![expect(dead_code, reason = "instruments that the scenarios to come need")]
 
 mod bench;
+mod capture;
 mod client;
 mod cluster;
 mod commands;
 mod demo;
+mod echo;
+mod example;
 mod full;
 mod groups;
 mod kernel;
@@ -19,6 +22,7 @@ mod observe;
 mod pgvs;
 mod postgres;
 mod random;
+mod routed;
 mod session;
 #[path = "../../simulation/kernel.rs"]
 mod simulated;

@@ -150,7 +150,8 @@ impl Pgvs {
 
     /// Writes its config: the text, and `[director]` before it unless the text has its own.
     pub(crate) fn write(&self, text: &str) -> Result<()> {
-        let head = if text.contains("[director]") { String::new() } else { self.director() };
+        let has_own = text.lines().any(|line| line.trim_end() == "[director]");
+        let head = if has_own { String::new() } else { self.director() };
         fs::write(self.path("pgvs.toml"), format!("{head}\n{text}")).context("write pgvs.toml")
     }
 

@@ -15,6 +15,7 @@ mod command;
 mod hostile;
 mod meaning;
 mod reviewed;
+mod tables;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;

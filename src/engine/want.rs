@@ -109,13 +109,13 @@ impl Reconciler {
             actions.push(Action::Report(drain));
             return true;
         };
-        let active = self.counters.get(&(key, to)).map(|connections| connections.active);
+        // What has no connections is not counted.
+        let active = self.counters.get(&(key, to)).map_or(0, |connections| connections.active);
         let is_quiesced = !destination.weight.is_usable() && self.are_counters_fresh();
-        let is_drained = is_quiesced && active == Some(0);
+        let is_drained = is_quiesced && active == 0;
         if !is_drained && now < deadline {
             return true;
         }
-        let active = active.unwrap_or(0);
         actions.push(Action::Report(Transition::Drained { service: key, destination: to, active }));
         false
     }

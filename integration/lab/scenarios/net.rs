@@ -17,7 +17,8 @@ pub(crate) const SERVERS: u8 = 3;
 /// How many virtual addresses of each family the director owns.
 pub(crate) const VIPS: u8 = 4;
 
-const SWITCH: &str = "pgvs-switch";
+/// The namespace of the switch that joins the servers and the director.
+pub(crate) const SWITCH: &str = "pgvs-switch";
 const BACK_MAC: &str = "02:00:0a:08:00:01";
 
 /// A network namespace by name.
@@ -29,6 +30,8 @@ pub(crate) enum Namespace {
     Director,
     /// Server 1, 2 or 3.
     Server(u8),
+    /// What stands between clients, director and servers where the director is not the servers' gateway.
+    Router,
 }
 
 impl Namespace {
@@ -38,6 +41,7 @@ impl Namespace {
             Self::Client => "pgvs-client".to_owned(),
             Self::Director => "pgvs-director".to_owned(),
             Self::Server(number) => format!("pgvs-server{number}"),
+            Self::Router => "pgvs-router".to_owned(),
         }
     }
 
@@ -129,6 +133,12 @@ pub(crate) fn make_servers() -> Result<()> {
     Ok(())
 }
 
+/// Gives a server one more address, unless it has it.
+pub(crate) fn alias(server: u8, address: IpAddr) -> Result<()> {
+    let line = format!("addr replace {address}/24 dev eth0");
+    ip(Some(&Namespace::Server(server).name()), &[line])
+}
+
 /// Makes the client and the director anew: an empty IPVS table and the kernel's default parameters.
 pub(crate) fn make_director() -> Result<()> {
     let (client, director) = (Namespace::Client.name(), Namespace::Director.name());
@@ -195,6 +205,13 @@ pub(crate) fn add_tap() -> Result<()> {
     ip(Some(&director), &["link add tap type nlmon".to_owned(), "link set tap up".to_owned()])
 }
 
+/// Gives a server's namespace further addresses, unless it has them.
+pub(crate) fn add_addresses(namespace: Namespace, addresses: &[SocketAddr]) -> Result<()> {
+    let lines: Vec<_> =
+        addresses.iter().map(|it| format!("addr replace {}/24 dev eth0", it.ip())).collect();
+    ip(Some(&namespace.name()), &lines)
+}
+
 /// Removes every namespace of the lab.
 pub(crate) fn remove_everything() -> Result<()> {
     let lines: Vec<_> = existing()?
@@ -234,7 +251,7 @@ fn existing() -> Result<Vec<String>> {
 }
 
 /// Runs lines of `ip` commands in one process, in a namespace or in the runner's own.
-fn ip(namespace: Option<&str>, lines: &[String]) -> Result<()> {
+pub(crate) fn ip(namespace: Option<&str>, lines: &[String]) -> Result<()> {
     let mut command = Command::new("ip");
     if let Some(name) = namespace {
         command.args(["-n", name]);

@@ -222,7 +222,7 @@ fn rules_that_were_deleted_are_written_again_and_go_with_the_last_service() {
     let mut world = World::settled_with(with_nat());
     let rules = world.beside.rules();
     world.beside.made.remove(&SettingKey::SourceNat);
-    world.lives(32_000, &all());
+    world.lives(1_500, &all());
     assert_eq!(world.beside.rules(), rules);
     assert!(world.was_told("changed or deleted by another program; written again"));
     world.step(Event::Reload(Arc::new(orders())));

@@ -76,7 +76,7 @@ fn kept(lab: &Lab, pgvs: &Pgvs, session: &mut Session) -> Result<()> {
     let (length, rules) = (pgvs.log().len(), nft(&["list", "table", "inet", "pgvs"])?);
     nft(&["delete", "table", "inet", "pgvs"])?;
     let began = Instant::now();
-    let line = pgvs.wait_log(length, "written again", Duration::from_secs(45))?;
+    let line = pgvs.wait_log(length, "written again", SOON)?;
     let took = began.elapsed().as_secs_f64();
     ensure!(nft(&["list", "table", "inet", "pgvs"])? == rules, "other rules than before");
     session.value("select 1").context("a session from before")?;

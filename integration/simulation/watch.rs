@@ -69,7 +69,12 @@ impl World {
     }
 
     pub(crate) fn watch_start(&mut self) {
+        // What the state file says of the writers holds for the new daemon as if it had seen them.
+        let writers = self.disk.memory.writers.iter();
+        let newest = writers.filter_map(|(pool, last)| Some((pool.clone(), last.timeline?)));
+        let newest = newest.collect();
         self.watch.ears = Ears::default();
+        self.watch.ears.newest = newest;
         self.watch_disturbed(self.now + 4 * SECOND);
         self.watch.floors.clear();
         self.watch_config();

@@ -218,6 +218,7 @@ impl<'a> Proof<'a> {
         for service in &readers {
             wait_serving(service, &service.serving())?;
         }
+        lab.step(format!("pg{number} is back and takes new sessions"));
         lab.cluster_as_is()?.wait_streaming(1, 2)
     }
 }

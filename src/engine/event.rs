@@ -287,6 +287,11 @@ pub(super) fn quorum(
     }
 }
 
+fn answers(f: &mut fmt::Formatter<'_>, found: usize, ours: usize) -> fmt::Result {
+    write!(f, "the kernel answers again: {found} of our {ours} services are there")?;
+    if found < ours { f.write_str(", the others are made again") } else { Ok(()) }
+}
+
 impl fmt::Display for Transition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -307,22 +312,18 @@ impl fmt::Display for Transition {
                 write!(f, "pool {pool}: writer {} -> {}", name(from.as_deref()), name(to.as_deref()))?;
                 timeline.map_or(Ok(()), |timeline| write!(f, " on timeline {timeline}"))
             }
-            Self::Weight { service, server, from, to, reason } => write!(
-                f,
-                "service {service}: {} weight {} -> {}: {reason}",
-                server.name,
-                weight(*from),
-                weight(*to)
-            ),
+            Self::Weight { service, server, from, to, reason } => {
+                let (name, from, to) = (&server.name, weight(*from), weight(*to));
+                write!(f, "service {service}: {name} weight {from} -> {to}: {reason}")
+            }
             Self::Quorum { service, is_gained, able, needed, sorry_server } => {
                 write!(f, "service {service}: {}", quorum(*is_gained, (*able, *needed), *sorry_server))
             }
-            Self::Drift { service, destination, what } => {
-                write!(f, "another program changed {service}")?;
-                if let Some(destination) = destination {
-                    write!(f, ", destination {destination}")?;
-                }
-                write!(f, ": {what}")
+            Self::Drift { service, destination: None, what } => {
+                write!(f, "another program changed {service}: {what}")
+            }
+            Self::Drift { service, destination: Some(to), what } => {
+                write!(f, "another program changed {service}, destination {to}: {what}")
             }
             Self::DriftSlowed(service) => write!(
                 f,
@@ -344,10 +345,7 @@ impl fmt::Display for Transition {
             }
             Self::SettingSet(change) => change.fmt(f),
             Self::SettingAdvised(found) => f.write_str(&settings::advice(found)),
-            Self::KernelAnswers { found, ours } => {
-                write!(f, "the kernel answers again: {found} of our {ours} services are there")?;
-                if found < ours { f.write_str(", the others are made again") } else { Ok(()) }
-            }
+            Self::KernelAnswers { found, ours } => answers(f, *found, *ours),
             Self::Frozen => f.write_str(
                 "all servers that were answering fell silent at once: suspecting this director's own network, soft evidence is ignored",
             ),

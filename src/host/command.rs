@@ -161,6 +161,7 @@ mod tests {
     use std::path::PathBuf;
     use std::time::Instant;
 
+
     use super::*;
     use crate::model::service::ServiceKey;
 

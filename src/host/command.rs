@@ -161,7 +161,6 @@ mod tests {
     use std::path::PathBuf;
     use std::time::Instant;
 
-
     use super::*;
     use crate::model::service::ServiceKey;
 

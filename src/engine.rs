@@ -22,5 +22,6 @@ pub mod settings;
 pub mod status;
 #[cfg(test)]
 mod story;
+mod strikes;
 pub mod table;
 mod want;

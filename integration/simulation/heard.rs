@@ -49,6 +49,8 @@ struct Heard {
     /// It is shutting down or starting: only a fresh connection that is admitted says otherwise.
     is_closed: bool,
     has_session: bool,
+    /// Fresh connections that were refused since one was admitted.
+    refusals: u32,
     /// Nothing listened there when it was last asked: hard evidence where no session answers.
     is_refused: bool,
 }
@@ -79,6 +81,7 @@ impl Ears {
             is_condemned: false,
             is_closed: false,
             has_session: false,
+            refusals: 0,
             is_refused: false,
         });
         let mut is_answer = true;
@@ -92,7 +95,7 @@ impl Ears {
                 heard.facts = Some(*facts);
                 heard.is_condemned = heard.is_closed;
             }
-            Observation::Admitted => heard.is_closed = false,
+            Observation::Admitted => (heard.is_closed, heard.refusals) = (false, 0),
             Observation::SessionEnded(word) => {
                 heard.has_session = false;
                 is_answer = word.is_some();
@@ -100,10 +103,19 @@ impl Ears {
             Observation::NotAdmitted(error) => match of(error) {
                 // A session may have ended unheard a moment ago; the next refusal is sure.
                 Evidence::Gone => {
-                    heard.is_refused = true;
-                    heard.is_condemned |= !std::mem::take(&mut heard.has_session);
+                    heard.refusals += 1;
+                    let had_session = std::mem::take(&mut heard.has_session);
+                    if heard.refusals >= settings.fall {
+                        heard.is_refused = true;
+                        heard.is_condemned |= !had_session;
+                    }
                 }
-                Evidence::NotNow => (heard.is_condemned, heard.is_closed) = (true, true),
+                Evidence::NotNow => {
+                    heard.refusals += 1;
+                    if heard.refusals >= settings.fall {
+                        (heard.is_condemned, heard.is_closed) = (true, true);
+                    }
+                }
                 Evidence::Silence | Evidence::Blind => is_answer = false,
                 Evidence::Full
                 | Evidence::Refusing(_)
@@ -134,7 +146,7 @@ impl Ears {
     }
 
     /// What a server said, as long as nothing hard speaks against it.
-    fn standing_word(&self, asked: &Asked, now: Time) -> Option<Facts> {
+    pub(crate) fn standing_word(&self, asked: &Asked, now: Time) -> Option<Facts> {
         let heard =
             self.heard.get(asked).filter(|heard| !heard.is_condemned && !heard.is_refused)?;
         heard.facts.filter(|_| now.since(heard.last_answer) < LOST_AFTER)
@@ -152,7 +164,8 @@ impl World {
         let asked: Vec<Asked> = probers.map(|it| (it.address, (*it.settings).clone())).collect();
         let all = asked.iter().all(|asked| {
             self.watch.ears.heard.get(asked).is_some_and(|heard| {
-                !heard.is_condemned && heard.facts.is_some() && answered(heard.last_answer)
+                let is_doubted = heard.is_condemned || heard.refusals > 0;
+                !is_doubted && heard.facts.is_some() && answered(heard.last_answer)
             })
         });
         let is_calm =
@@ -163,7 +176,13 @@ impl World {
         }
     }
 
-    fn pool_of(&self, key: ServiceKey) -> Option<(Target, &Pool, &PostgresProbe)> {
+    /// Whether nothing has changed about a server for longer than the engine needs to see it.
+    pub(crate) fn is_long_heard(&self, asked: &Asked) -> bool {
+        let now = self.daemon_time();
+        self.watch.ears.heard.get(asked).is_some_and(|it| now.since(it.since) > RISE)
+    }
+
+    pub(crate) fn pool_of(&self, key: ServiceKey) -> Option<(Target, &Pool, &PostgresProbe)> {
         let service = self.in_force(key)?;
         let pool = self.daemon.as_ref()?.config.pool(&service.pool)?;
         match &pool.probe {
@@ -251,7 +270,8 @@ impl World {
         };
         let now = self.daemon_time();
         let ears = &self.watch.ears;
-        for to in new.iter().filter(|to| !old.contains(to)) {
+        let sorry = self.sorry_server(key);
+        for to in new.iter().filter(|to| !old.contains(to) && sorry != Some(**to)) {
             let adopted = ears.adopted.as_ref().and_then(|table| table.destination(key, *to));
             let was_adopted = adopted.is_some_and(|it| it.weight.is_usable());
             let asked = (to.0, settings.clone());

@@ -22,6 +22,7 @@ mod intruder;
 mod jobs;
 mod kernel;
 mod oracle;
+mod order;
 mod prober;
 mod settings;
 mod setup;

@@ -61,7 +61,7 @@ pub(crate) struct World {
     agenda: BTreeMap<(At, u64), What>,
     next: u64,
     pub(crate) kernel: Kernel,
-    /// What is set in the kernel beside the table.
+    /// What is set in the kernel beside its table.
     pub(crate) settings: Settings,
     pub(crate) servers: Vec<Server>,
     pub(crate) daemon: Option<Daemon>,

@@ -31,7 +31,7 @@ impl Reconciler {
             let Some(entry) = actual.services.get(key) else {
                 continue;
             };
-            service.count.adopt(service.config.quorum.as_ref(), entry);
+            service.count.adopt(&service.config, entry);
             let Some(pool) = pools.get(service.pool) else {
                 continue;
             };

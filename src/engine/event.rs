@@ -225,6 +225,13 @@ pub enum Transition {
     SettingAdvised(Setting),
     /// A setting could not be read or set.
     SettingsFailed(Box<str>),
+    /// The kernel answers again after such a failure.
+    KernelAnswers {
+        /// Services of ours that are in its table.
+        found: usize,
+        /// Services that are ours.
+        ours: usize,
+    },
     /// The state file could not be written.
     StateNotSaved(Box<str>),
     /// All servers that were answering fell silent at once: soft evidence is ignored.
@@ -327,6 +334,10 @@ impl fmt::Display for Transition {
             }
             Self::SettingSet(change) => change.fmt(f),
             Self::SettingAdvised(found) => f.write_str(&settings::advice(found)),
+            Self::KernelAnswers { found, ours } => {
+                write!(f, "the kernel answers again: {found} of our {ours} services are there")?;
+                if found < ours { f.write_str(", the others are made again") } else { Ok(()) }
+            }
             Self::Frozen => f.write_str(
                 "all servers that were answering fell silent at once: suspecting this director's own network, soft evidence is ignored",
             ),

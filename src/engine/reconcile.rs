@@ -2,7 +2,7 @@
 //!
 //! No flag remembers what the kernel has: `actual` is what was read or acknowledged, and void after any doubt.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::drift::{self, Guard};
@@ -10,6 +10,7 @@ use super::event::{Action, Transition};
 use super::membership::Membership;
 use super::memory::Memory;
 use super::settings::Settings;
+use super::strikes::Strikes;
 use super::table::{self, Order};
 use super::want;
 use crate::config::{OnStop, Target};
@@ -47,14 +48,6 @@ enum Kernel {
     Applying,
 }
 
-/// A service whose changes the kernel refused.
-#[derive(Clone, Debug)]
-struct Strike {
-    count: u32,
-    /// No further attempt before; `None`: the time has passed.
-    until: Option<Time>,
-}
-
 /// The side of the engine that faces the kernel.
 #[derive(Clone, Debug)]
 pub(super) struct Reconciler {
@@ -75,7 +68,7 @@ pub(super) struct Reconciler {
     dirty: BTreeSet<ServiceKey>,
     check_at: Time,
     dump_at: Time,
-    strikes: BTreeMap<ServiceKey, Strike>,
+    pub(super) strikes: Strikes,
     pub(super) guard: Guard,
     pub(super) settings: Settings,
     failures: u32,
@@ -102,7 +95,7 @@ impl Reconciler {
             dirty: BTreeSet::new(),
             check_at: Time::ZERO,
             dump_at: Time::ZERO,
-            strikes: BTreeMap::new(),
+            strikes: Strikes::default(),
             guard: Guard::default(),
             failures: 0,
             last_failure: None,
@@ -123,11 +116,6 @@ impl Reconciler {
         self.are_counters_fresh
     }
 
-    /// Services whose changes the kernel keeps refusing.
-    pub(super) fn refused(&self) -> impl Iterator<Item = ServiceKey> + '_ {
-        self.strikes.iter().filter(|(_, strike)| strike.count > 1).map(|(&key, _)| key)
-    }
-
     /// The state file is to be written.
     pub(super) const fn remember(&mut self) {
         self.is_memory_dirty = true;
@@ -138,9 +126,7 @@ impl Reconciler {
         self.is_settled &= keys.is_empty();
         for key in &keys {
             self.guard.let_go(*key);
-            if let Some(strike) = self.strikes.get_mut(key) {
-                strike.until = None;
-            }
+            self.strikes.let_go(*key);
         }
         self.dirty.extend(keys);
     }
@@ -167,7 +153,12 @@ impl Reconciler {
         self.check_at = now.after(CHECK_EVERY);
         self.dump_at = now.after(DUMP_EVERY);
         self.failures = 0;
-        self.last_failure = None;
+        if self.last_failure.take().is_some() {
+            let is_there = |key: &&ServiceKey| table.services.contains_key(key);
+            let ours = self.memory.owned.len();
+            let found = self.memory.owned.iter().filter(is_there).count();
+            actions.push(Action::Report(Transition::KernelAnswers { found, ours }));
+        }
         self.counters = counters;
         self.are_counters_fresh = true;
         if let Some(left) = self.actual.take() {
@@ -245,22 +236,13 @@ impl Reconciler {
             match result {
                 Ok(()) => self.acknowledged(membership, &op, now),
                 Err(errno) => {
-                    if refused.insert(key) {
+                    let is_first = refused.insert(key);
+                    if is_first && self.strikes.add(op.clone(), errno, now) {
                         actions.push(Action::Report(Transition::OpRefused(op, errno)));
                     }
+                    self.dirty.insert(key);
                 }
             }
-        }
-        for &key in &refused {
-            let strike = self.strikes.entry(key).or_insert(Strike { count: 0, until: None });
-            strike.count = strike.count.saturating_add(1);
-            let wait = match strike.count {
-                0 | 1 => 0,
-                2..6 => 1 << (strike.count - 2),
-                6.. => 30,
-            };
-            strike.until = Some(now.after(Duration::from_secs(wait)));
-            self.dirty.insert(key);
         }
         if !refused.is_empty() {
             // Whatever the number was, our picture of the table was not true.
@@ -274,7 +256,7 @@ impl Reconciler {
             table::apply(actual, op);
         }
         let key = op.service();
-        self.strikes.remove(&key);
+        self.strikes.forget(key);
         match op {
             Op::DeleteService(_) => {
                 if !membership.services.contains_key(&key) {
@@ -333,8 +315,7 @@ impl Reconciler {
             Kernel::Ready => Some(self.check_at.min(self.dump_at)),
             Kernel::Dumping | Kernel::Checking | Kernel::Applying => None,
         };
-        let strikes = self.strikes.iter().filter(|(key, _)| self.dirty.contains(key));
-        let strike = strikes.filter_map(|(_, strike)| strike.until).min();
+        let strike = self.strikes.deadline(&self.dirty);
         let ready = |at| matches!(self.kernel, Kernel::Ready).then_some(at);
         let cut = membership.cut_deadline(FLUSH);
         let later = [strike, self.guard.deadline()].into_iter().flatten().filter_map(ready);
@@ -352,9 +333,7 @@ impl Reconciler {
     ) {
         let released = self.guard.release(now);
         self.look_at(released);
-        for strike in self.strikes.values_mut() {
-            strike.until = strike.until.filter(|&until| now < until);
-        }
+        self.strikes.release(now);
         self.settle(membership, now, actions);
         match self.kernel {
             Kernel::Unknown(at) if at <= now => self.dump(membership, actions),
@@ -432,7 +411,7 @@ impl Reconciler {
                 if !plan.is_partial && plan.scheduler.is_none() {
                     self.dirty.remove(&key);
                     if plan.ops.is_empty() {
-                        self.strikes.remove(&key);
+                        self.strikes.forget(key);
                     }
                 }
                 scheduler = scheduler.or(plan.scheduler.filter(|_| plan.ops.is_empty()));
@@ -446,8 +425,7 @@ impl Reconciler {
     }
 
     fn waits(&self, key: ServiceKey, now: Time) -> bool {
-        self.guard.is_slowed(key, now)
-            || self.strikes.get(&key).is_some_and(|strike| strike.until.is_some())
+        self.guard.is_slowed(key, now) || self.strikes.waits(key)
     }
 
     /// A service is written to the state file before it is made, and what its packets need is there.

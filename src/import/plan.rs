@@ -137,8 +137,14 @@ impl Pool {
         pool.places.extend(&other.places);
         pool.said.extend(other.said.iter().filter(|it| !self.said.contains(it)).cloned());
         for server in &mut pool.servers {
-            let same = other.servers.iter().find(|it| it.address == server.address);
-            server.places.extend(same.into_iter().flat_map(|it| &it.places));
+            let same = other.servers.iter().filter(|it| it.address == server.address);
+            for same in same {
+                server.places.extend(&same.places);
+                if same.name != server.name {
+                    server.why =
+                        format!("{} also called {}", server.why, same.name).trim().to_owned();
+                }
+            }
         }
         Some(pool)
     }
@@ -160,6 +166,8 @@ pub(super) struct Service {
 pub(super) struct Plan {
     pub(super) director: Vec<Key>,
     pub(super) kernel: Vec<Key>,
+    /// What holds for all services.
+    pub(super) defaults: Vec<Key>,
     pub(super) sync_daemons: Vec<(Place, Vec<Key>)>,
     pub(super) pools: Vec<Pool>,
     pub(super) services: Vec<Service>,

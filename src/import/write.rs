@@ -9,7 +9,7 @@ use super::names::Taken;
 use super::plan::{Key, Plan, Pool, Postgres, Server, Service, Value};
 
 /// The column at which comments begin.
-const COLUMN: usize = 40;
+const COLUMN: usize = 39;
 /// The longest line of a comment.
 const WIDTH: usize = 110;
 
@@ -19,6 +19,7 @@ pub(super) fn toml(plan: &Plan, listed: &[Listed], files: &[String], command: &s
     page.head(command, listed);
     page.table("[director]", &[], &plan.director);
     page.table("[kernel]", &[], &plan.kernel);
+    page.table("[defaults.service]", &[], &plan.defaults);
     for (place, keys) in &plan.sync_daemons {
         page.table("[[sync_daemon]]", &[*place], keys);
     }
@@ -194,7 +195,7 @@ impl Page<'_> {
     fn line(&mut self, line: &str, comment: &str) {
         match comment {
             "" => self.text.push_str(line),
-            comment => self.text.push_str(&format!("{line:<COLUMN$}# {}", clean(comment))),
+            comment => self.text.push_str(&format!("{line:<COLUMN$} # {}", clean(comment))),
         }
         self.text.push('\n');
     }

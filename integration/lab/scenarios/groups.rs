@@ -1,5 +1,7 @@
 //! The scenarios in the order in which they run.
 
+mod attributes;
+mod connections;
 mod crash;
 mod drift;
 mod errors;
@@ -10,14 +12,18 @@ mod kernel_compared;
 mod kernel_tables;
 mod kernel_traps;
 mod latency;
+mod lines;
 mod operator;
 mod prober;
+mod quorum;
 mod reload;
+mod restore;
 mod roles;
 mod scale;
 mod settings;
 mod smoke;
 mod split;
+mod tables;
 
 use anyhow::Result;
 
@@ -39,11 +45,16 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     kernel_tables::SCENARIOS,
     kernel_compared::SCENARIOS,
     ipvsadm::SCENARIOS,
+    tables::SCENARIOS,
+    lines::SCENARIOS,
+    connections::SCENARIOS,
+    restore::SCENARIOS,
     errors::SCENARIOS,
     settings::SCENARIOS,
     scale::SCENARIOS,
     roles::SCENARIOS,
     reload::SCENARIOS,
+    attributes::SCENARIOS,
     crash::SCENARIOS,
     drift::SCENARIOS,
     full_nat::SCENARIOS,
@@ -51,6 +62,7 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     prober::SCENARIOS,
     forwarding::SCENARIOS,
     latency::SCENARIOS,
+    quorum::SCENARIOS,
     roles::ROTATION,
     split::SCENARIOS,
     smoke::SCENARIOS,

@@ -30,6 +30,7 @@ mod stage;
 mod table;
 mod tap;
 mod text;
+mod twin;
 mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,8 +45,14 @@ use crate::groups::{ALL, Scenario};
 use crate::lab::{Lab, NotHere};
 use crate::postgres::Programs;
 
-/// A scenario that takes longer than this hangs.
+/// A scenario that takes longer than this hangs; `PGVS_LAB_SCENARIO_LIMIT` sets other seconds.
 const SCENARIO_LIMIT: Duration = Duration::from_secs(240);
+
+fn scenario_limit() -> Duration {
+    let set = std::env::var("PGVS_LAB_SCENARIO_LIMIT").ok();
+    let seconds = set.and_then(|text| text.parse().ok());
+    seconds.map_or(SCENARIO_LIMIT, Duration::from_secs)
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -149,9 +156,10 @@ fn attempt(lab: &mut Lab, scenario: &Scenario) -> Verdict {
     let started = Instant::now();
     let (finished, watchdog) = mpsc::channel::<()>();
     let name = scenario.name;
+    let limit = scenario_limit();
     let guard = std::thread::spawn(move || {
-        if watchdog.recv_timeout(SCENARIO_LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
-            say(&format!("  {name} hangs: no verdict within {SCENARIO_LIMIT:?}, the lab gives up"));
+        if watchdog.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
+            say(&format!("  {name} hangs: no verdict within {limit:?}, the lab gives up"));
             std::process::exit(1);
         }
     });

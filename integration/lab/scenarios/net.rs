@@ -133,6 +133,12 @@ pub(crate) fn make_servers() -> Result<()> {
     Ok(())
 }
 
+/// Gives a server one more address, unless it has it.
+pub(crate) fn alias(server: u8, address: IpAddr) -> Result<()> {
+    let line = format!("addr replace {address}/24 dev eth0");
+    ip(Some(&Namespace::Server(server).name()), &[line])
+}
+
 /// Makes the client and the director anew: an empty IPVS table and the kernel's default parameters.
 pub(crate) fn make_director() -> Result<()> {
     let (client, director) = (Namespace::Client.name(), Namespace::Director.name());

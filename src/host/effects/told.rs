@@ -86,6 +86,7 @@ fn level(transition: &Transition) -> Level {
         | Transition::Weight { .. }
         | Transition::Draining { .. }
         | Transition::Drained { .. }
+        | Transition::KernelAnswers { .. }
         | Transition::Thawed
         | Transition::Reloaded
         | Transition::Resumed => Level::INFO,
@@ -112,6 +113,7 @@ pub const fn kind(transition: &Transition) -> &'static str {
         Transition::Drained { .. } => "drained",
         Transition::OpRefused(..) => "refused",
         Transition::KernelFailed(_) => "kernel-failed",
+        Transition::KernelAnswers { .. } => "kernel-answers",
         Transition::StateNotSaved(_) => "state-not-saved",
         Transition::SettingSet(_) => "setting",
         Transition::SettingAdvised(_) => "setting-advised",

@@ -224,7 +224,7 @@ impl CheapList {
     pub fn read(&mut self) -> Result<ProcTable, KernelError> {
         let failed = |cause: io::Error| {
             if cause.kind() == io::ErrorKind::NotFound {
-                return KernelError::NoIpvs;
+                return KernelError::ModuleGone;
             }
             KernelError::Proc { path: PROC, cause }
         };

@@ -50,7 +50,7 @@ pub(super) fn read(
     let Some(identity) = identity(line, groups, report) else {
         return;
     };
-    let protocol = protocol_of(line);
+    let protocol = protocol_of(line, report);
     let reals = real::reals(line, identity.port, report);
     if reals.is_empty() {
         return report
@@ -77,12 +77,18 @@ pub(super) fn read(
         keys.extend(on_down(line, &reals));
     }
     keys.extend(quorum(line, &reals));
-    let alpha = alpha(line, &reals);
+    let is_any = asked.as_ref().is_none_or(|it| it.target == "any");
+    let alpha = alpha(line, &reals).or_else(|| {
+        let key = Key::new("alpha", Value::Truth(false));
+        let why = "as keepalived without alpha: servers count as up until they are asked";
+        (asked.is_some() && is_any).then(|| key.because(why).offered())
+    });
     let pool = Pool {
         called: vec![identity.name.clone()],
         probe: asked.map(|asked| asked.probe),
         keys: alpha.into_iter().collect(),
         servers: real::servers(&reals, usual),
+        places: vec![line.place],
         ..Pool::default()
     };
     let pool = plan.pool(pool);
@@ -222,8 +228,13 @@ fn family_of_marks(line: &Statement) -> Family {
     }
 }
 
-fn protocol_of(line: &Statement) -> Protocol {
+/// Marks have no protocol; where an address has none written, TCP is what nearly everybody means.
+fn protocol_of(line: &Statement, report: &mut Report) -> Protocol {
     let Some(protocol) = line.last("protocol") else {
+        if line.keyword() == "virtual_server" && line.word(1) != "fwmark" {
+            let why = "no protocol: TCP is written, though keepalived 2 takes it for UDP";
+            report.note(line, &format!("virtual_server {} {}", line.word(1), line.word(2)), why);
+        }
         return Protocol::TCP;
     };
     let known = match &*protocol.word(1).to_ascii_uppercase() {

@@ -21,6 +21,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         run: |lab| prove(lab, &MASQUERADE),
     },
     Scenario {
+        name: "traffic-full-nat",
+        shows: "examples/full-nat.toml: servers with another gateway see the director and answer it",
+        run: |lab| prove(lab, &FULL_NAT),
+    },
+    Scenario {
         name: "traffic-direct-routing",
         shows: "examples/direct-routing.toml: servers see the client and answer it past the director",
         run: |lab| prove(lab, &DIRECT_ROUTING),

@@ -87,12 +87,18 @@ fn no_word_can_change_without_a_trace() {
                 if word.contains(['"', '\'', '{', '}']) || *word == "ipvsadm" {
                     continue;
                 }
+                // ipvsadm itself passes over the port of a server whose port it does not change.
+                let is_ipvsadms = format == Format::Ipvsadm && !words.contains(&"-m");
+                if is_ipvsadms && at > 0 && words[at - 1] == "-r" && word.contains("]:") {
+                    continue;
+                }
                 let mut words: Vec<String> = words.iter().map(|it| (*it).to_owned()).collect();
                 words[at] = other(word);
                 let mut lines: Vec<String> = text.split('\n').map(String::from).collect();
                 lines[number - 1] = words.join(" ");
                 let after = import_as(format, name, &lines.join("\n"));
-                assert_ne!(after.toml, before.toml, "{name}:{number}: {word:?} leaves no trace");
+                let is_seen = after.toml != before.toml || after.listed != before.listed;
+                assert!(is_seen, "{name}:{number}: {word:?} leaves no trace");
                 changed += 1;
             }
         }

@@ -25,12 +25,14 @@ use pgvs::ipvsadm::values::{Names, NoNames};
 use pgvs::model::service::Protocol;
 
 /// What is imported in these tests.
-const FIXTURES: [(Format, &str); 7] = [
+const FIXTURES: [(Format, &str); 9] = [
     (Format::Haproxy, "haproxy-round-robin.cfg"),
     (Format::Haproxy, "haproxy-patroni.cfg"),
     (Format::Haproxy, "haproxy-frontends.cfg"),
     (Format::Haproxy, "haproxy-scripts.cfg"),
+    (Format::Haproxy, "haproxy-replicas.cfg"),
     (Format::Keepalived, "keepalived-postgres.conf"),
+    (Format::Keepalived, "keepalived-shared.conf"),
     (Format::Ipvsadm, "ipvsadm-numeric.txt"),
     (Format::Ipvsadm, "ipvsadm-script.txt"),
 ];

@@ -159,3 +159,32 @@ fn inhibit_on_failure_holds_and_retries_are_falls() {
     let readers = config.services.iter().find(|it| it.key.to_string() == "TCP 10.9.0.111:5432");
     assert_eq!(readers.expect("a range").target, Target::Standby);
 }
+
+#[test]
+fn four_sections_with_the_same_servers_are_one_pool_with_four_services() {
+    let name = "haproxy-replicas.cfg";
+    let imported = import_as(Format::Haproxy, name, &fixture(name));
+    let config = config(&imported);
+    assert_eq!((config.pools.len(), &*config.pools[0].name), (1, "orders"));
+    let targets: Vec<Target> = config.services.iter().map(|it| it.target).collect();
+    // The last one wants whoever is no primary.
+    let standby = Target::Standby;
+    assert_eq!(targets, [Target::Primary, standby, standby, standby]);
+    let lines = imported.lines().join("\n");
+    for told in ["rise 2: the same servers are one pool", "a limit of replication lag"] {
+        assert!(lines.contains(told), "{told} is not listed in {lines}");
+    }
+    assert!(imported.toml.contains("also called first"), "{}", imported.toml);
+}
+
+#[test]
+fn services_of_the_same_real_servers_share_a_pool() {
+    let name = "keepalived-shared.conf";
+    let imported = import_as(Format::Keepalived, name, &fixture(name));
+    let config = config(&imported);
+    let [one, two] = &config.services[..2] else { panic!("two services") };
+    assert_eq!(one.pool, two.pool);
+    assert_eq!((one.service.timeout, two.service.timeout), (360, 0));
+    assert_eq!(probe(&config, 0).fall, 4);
+    assert!(!imported.toml.contains("rosebud"), "a secret in the result");
+}

@@ -191,3 +191,25 @@ fn a_second_of_pulses_of_a_thousand_servers_is_no_work_for_the_table() {
     );
     assert!(ticks <= 20, "{ticks} looks at the silence of all in one second");
 }
+
+/// What this thread has cost so far: a busy machine must not fail a test.
+fn processor_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec.try_into().unwrap(), now.tv_nsec.try_into().unwrap())
+}
+
+/// The bound is far above what a debug build needs (see the printed figure), and far below what comparing every server
+/// with every other takes.
+#[test]
+fn a_reload_of_ten_thousand_probed_servers_compares_each_with_itself_only() {
+    let config = Arc::new(many(1_000, &Probe::Postgres(Arc::new(setup::probe(100)))));
+    let mut bench = Bench::new((*config).clone());
+    bench.step(Event::Tick, Time::ZERO);
+    assert_eq!(bench.probes.len(), 10_000);
+    let start = processor_time();
+    bench.step(Event::Reload(config), Time::from_millis(100));
+    let took = processor_time() - start;
+    println!("a reload of 1,000 services with 10,000 probed servers: {took:?}");
+    assert_eq!(bench.probes.len(), 10_000, "no probe starts anew");
+    assert!(took.as_secs() < 2, "{took:?}");
+}

@@ -282,7 +282,10 @@ impl World {
             Action::Check => self.begin_check(),
             Action::Apply(ops) => self.begin_apply(ops),
             Action::ReadSettings(keys) => {
-                let event = self.settings.read(&keys);
+                let event = match self.troubles.is_kernel_gone {
+                    true => Event::SettingsRead(Err("the kernel has no IPVS".into())),
+                    false => self.settings.read(&keys),
+                };
                 self.answer_settings(event);
             }
             Action::Set(settings) => {

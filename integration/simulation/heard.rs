@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use pgvs::config::{Config, Pool, PostgresProbe, Probe, Target};
+use pgvs::config::{Config, Pool, PostgresProbe, Probe, Server, Target};
 use pgvs::engine::evidence::{Evidence, Observation, of};
 use pgvs::model::destination::DestinationKey;
 use pgvs::model::postgres::{Facts, Role, Timeline};
@@ -194,7 +194,22 @@ impl World {
     /// Whether the probe of a destination has heard its role.
     pub(crate) fn is_heard(&self, key: ServiceKey, to: DestinationKey) -> bool {
         let probe = self.pool_of(key).map(|(_, _, settings)| settings.clone());
-        probe.is_some_and(|probe| self.watch.ears.last_word(&(to.0, probe)).is_some())
+        let Some(server) = self.member_at(key, to) else { return false };
+        probe.is_some_and(|probe| self.watch.ears.last_word(&(server.address, probe)).is_some())
+    }
+
+    /// The server that the kernel knows by this in a service.
+    fn member_at(&self, key: ServiceKey, to: DestinationKey) -> Option<&Server> {
+        let (service, (_, pool, _)) = (self.in_force(key)?, self.pool_of(key)?);
+        pool.servers.iter().find(|server| setup::key_in(service, server) == to)
+    }
+
+    /// Whether servers of several clusters have spoken: whoever is a stranger is fenced.
+    pub(crate) fn is_mixed(&self, pool: &Pool, settings: &PostgresProbe) -> bool {
+        let word = |address| self.watch.ears.last_word(&(address, settings.clone()));
+        let mut said = pool.servers.iter().filter_map(|it| word(it.address)?.system_identifier);
+        let first = said.next();
+        said.any(|other| Some(other) != first)
     }
 
     /// Soft evidence never takes a service's last usable destination; what everybody's silence takes is nothing.
@@ -214,6 +229,7 @@ impl World {
         if let Some(since) = ears.all_silent_since
             && now < since.after(daemon.config.director.freeze_timeout)
             && !fallen.is_empty()
+            && !daemon.is_stopping
         {
             self.fail(&format!("{key} loses {fallen:?} while all are silent at once"));
         }
@@ -222,17 +238,13 @@ impl World {
         }
         let said = |address| ears.standing_word(&(address, settings.clone()), now);
         let words: Vec<Facts> = pool.servers.iter().filter_map(|it| said(it.address)).collect();
-        let is_mixed = words.iter().any(|a| a.system_identifier != words[0].system_identifier);
         let primaries = words.iter().filter(|word| word.role == Role::Primary).count();
         let standbys = words.len() - primaries;
-        if is_mixed || primaries > 1 || daemon.is_stopping {
+        if self.is_mixed(pool, settings) || primaries > 1 || daemon.is_stopping {
             return;
         }
         for to in fallen {
-            let member = self.in_force(key).and_then(|service| {
-                pool.servers.iter().find(|server| setup::key_in(service, server) == *to)
-            });
-            let Some(member) = member else { continue };
+            let Some(member) = self.member_at(key, *to) else { continue };
             // One that comes up may still fall by what was heard before.
             let asked = (member.address, settings.clone());
             let is_long = ears.heard.get(&asked).is_some_and(|it| now.since(it.since) > RISE);
@@ -274,7 +286,8 @@ impl World {
         for to in new.iter().filter(|to| !old.contains(to) && sorry != Some(**to)) {
             let adopted = ears.adopted.as_ref().and_then(|table| table.destination(key, *to));
             let was_adopted = adopted.is_some_and(|it| it.weight.is_usable());
-            let asked = (to.0, settings.clone());
+            let Some(member) = self.member_at(key, *to) else { continue };
+            let asked = (member.address, settings.clone());
             match ears.last_word(&asked) {
                 None if was_adopted => continue,
                 Some(word) if word.role == Role::Primary => (),

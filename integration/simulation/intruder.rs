@@ -36,6 +36,9 @@ impl World {
     }
 
     pub(crate) fn write_as_other(&mut self, op: &Op) {
+        if self.troubles.is_kernel_gone {
+            return;
+        }
         let flush = self.rng.u64(MS..FLUSH_LIMIT);
         // What does not fit is refused to them as well.
         if self.kernel.carry_out(op, Author::Intruder, flush, self.now).is_ok() {
@@ -61,7 +64,7 @@ impl World {
         };
     }
 
-    fn any_service(&mut self) -> Service {
+    pub(crate) fn any_service(&mut self) -> Service {
         let scheduler = Scheduler::new(setup::pick(&mut self.rng, &SCHEDULERS)).unwrap();
         Service::plain(scheduler, Family::V4)
     }

@@ -39,6 +39,8 @@ pub(crate) struct SimDestination {
 #[derive(Clone, Debug)]
 pub(crate) struct SimService {
     pub(crate) service: Service,
+    /// The persistence timeout as the kernel keeps it.
+    ticks: u32,
     pub(crate) destinations: BTreeMap<DestinationKey, SimDestination>,
 }
 
@@ -91,7 +93,7 @@ impl Kernel {
             Op::EditService(_, service) => {
                 rules::readable(service)?;
                 let old = self.services.get_mut(&key).ok_or(Errno::ESRCH)?;
-                old.service = self.build.service(key, service)?;
+                (old.service, old.ticks) = self.build.service(key, service)?;
                 Ok(())
             }
             Op::DeleteService(_) => {
@@ -129,8 +131,8 @@ impl Kernel {
         if self.services.contains_key(&key) {
             return Err(Errno::EEXIST);
         }
-        let service = self.build.service(key, service)?;
-        self.services.insert(key, SimService { service, destinations: BTreeMap::new() });
+        let (service, ticks) = self.build.service(key, service)?;
+        self.services.insert(key, SimService { service, ticks, destinations: BTreeMap::new() });
         Ok(())
     }
 
@@ -208,7 +210,7 @@ impl Kernel {
                     Netmask::V4(mask) => u32::from(mask),
                     Netmask::V6(length) => u32::from(length).swap_bytes(),
                 };
-                let ticks = service.service.timeout.wrapping_mul(self.build.hz).cast_signed();
+                let ticks = service.ticks.cast_signed();
                 text.push_str(&format!("persistent {ticks} {mask:08X}"));
             }
             text.push('\n');

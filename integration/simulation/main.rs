@@ -26,6 +26,7 @@ mod order;
 mod prober;
 mod settings;
 mod setup;
+mod trouble;
 mod watch;
 mod world;
 

@@ -26,9 +26,15 @@ impl World {
     /// At the end of each transaction a backup has no weight beside a server that is none, and nobody has any beside
     /// the sorry server.
     pub(crate) fn judge_order(&self, key: ServiceKey, new: &[DestinationKey]) {
-        let Some(pool) = self.members_of(key) else { return };
+        let (Some(service), Some(pool)) = (self.in_force(key), self.members_of(key)) else {
+            return;
+        };
+        // What others wrote while the daemon stood still it has not read yet.
+        if self.now < self.watch.disturbed_until + SECOND {
+            return;
+        }
         let serving =
-            || pool.servers.iter().filter(|server| new.contains(&DestinationKey(server.address)));
+            || pool.servers.iter().filter(|server| new.contains(&setup::key_in(service, server)));
         let backup = serving().find(|server| server.is_backup);
         let other = serving().find(|server| !server.is_backup);
         if let (Some(backup), Some(other)) = (backup, other) {
@@ -70,9 +76,8 @@ impl World {
             self.watch.ears.standing_word(&asked, now).filter(|_| self.is_long_heard(&asked))
         };
         let words: Vec<_> = pool.servers.iter().filter_map(|it| word(it.address)).collect();
-        let is_mixed = words.iter().any(|a| a.system_identifier != words[0].system_identifier);
         let primaries = words.iter().filter(|word| word.role == Role::Primary).count();
-        if is_mixed || primaries > 1 {
+        if self.is_mixed(pool, settings) || primaries > 1 {
             return;
         }
         let newest = self.watch.ears.newest.get(&pool.name).copied();

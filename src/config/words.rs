@@ -29,7 +29,6 @@ const NOT_YET: &[&str] = &[
     "sslcert",
     "sslkey",
     "sslrootcert",
-    "sync",
     "system_identifier",
     "tcp",
     "two_primaries",
@@ -84,6 +83,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "how often servers are asked is `pulse` and `admission`, in [pool.postgres]",
     ),
     ("retry", "how many answers bring a server back is `rise`, in [pool.postgres]"),
+    ("lvs_sync_daemon", "a sync daemon is a [[sync_daemon]] table with role and interface"),
+    (
+        "lvs_timeouts",
+        "the keys are `tcp_timeout`, `tcp_fin_timeout` and `udp_timeout`, in [kernel]",
+    ),
     // ldirectord
     ("virtual", "a virtual service is a [[service]] table with name, address and pool"),
     ("real", "a real server is a [[pool.server]] table beneath its [[pool]]"),
@@ -97,6 +101,12 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "quiescent",
         "what happens to a failed server's sessions is `on_down` (cut or hold), in [[service]]",
     ),
+    ("full_nat", "the key is called `source_nat`, in [[service]]"),
+    ("fullnat", "the key is called `source_nat`, in [[service]]"),
+    ("snat", "the key is called `source_nat`, in [[service]]"),
+    ("sync", "a sync daemon is a [[sync_daemon]] table with role and interface"),
+    ("syncid", "the key is called `sync_id`, in [[sync_daemon]]"),
+    ("mcast_interface", "the key is called `interface`, in [[sync_daemon]]"),
     // HAProxy
     ("global", "what concerns the director itself stands in [director]"),
     ("backend", "the servers behind a service are a [[pool]] with its [[pool.server]] tables"),

@@ -273,6 +273,11 @@ fn name(name: Option<&str>) -> &str {
     name.unwrap_or("nobody")
 }
 
+fn answers(f: &mut fmt::Formatter<'_>, found: usize, ours: usize) -> fmt::Result {
+    write!(f, "the kernel answers again: {found} of our {ours} services are there")?;
+    if found < ours { f.write_str(", the others are made again") } else { Ok(()) }
+}
+
 impl fmt::Display for Transition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -293,13 +298,10 @@ impl fmt::Display for Transition {
                 write!(f, "pool {pool}: writer {} -> {}", name(from.as_deref()), name(to.as_deref()))?;
                 timeline.map_or(Ok(()), |timeline| write!(f, " on timeline {timeline}"))
             }
-            Self::Weight { service, server, from, to, reason } => write!(
-                f,
-                "service {service}: {} weight {} -> {}: {reason}",
-                server.name,
-                weight(*from),
-                weight(*to)
-            ),
+            Self::Weight { service, server, from, to, reason } => {
+                let (name, from, to) = (&server.name, weight(*from), weight(*to));
+                write!(f, "service {service}: {name} weight {from} -> {to}: {reason}")
+            }
             Self::Quorum { service, is_gained: true, able, needed, .. } => {
                 write!(f, "service {service}: has its quorum: {able} may serve, {needed} needed")
             }
@@ -307,12 +309,11 @@ impl fmt::Display for Transition {
                 write!(f, "service {service}: quorum lost: {able} may serve, {needed} needed")?;
                 sorry_server.map_or(Ok(()), |it| write!(f, ", the sorry server {it} serves"))
             }
-            Self::Drift { service, destination, what } => {
-                write!(f, "another program changed {service}")?;
-                if let Some(destination) = destination {
-                    write!(f, ", destination {destination}")?;
-                }
-                write!(f, ": {what}")
+            Self::Drift { service, destination: None, what } => {
+                write!(f, "another program changed {service}: {what}")
+            }
+            Self::Drift { service, destination: Some(to), what } => {
+                write!(f, "another program changed {service}, destination {to}: {what}")
             }
             Self::DriftSlowed(service) => write!(
                 f,
@@ -334,10 +335,7 @@ impl fmt::Display for Transition {
             }
             Self::SettingSet(change) => change.fmt(f),
             Self::SettingAdvised(found) => f.write_str(&settings::advice(found)),
-            Self::KernelAnswers { found, ours } => {
-                write!(f, "the kernel answers again: {found} of our {ours} services are there")?;
-                if found < ours { f.write_str(", the others are made again") } else { Ok(()) }
-            }
+            Self::KernelAnswers { found, ours } => answers(f, *found, *ours),
             Self::Frozen => f.write_str(
                 "all servers that were answering fell silent at once: suspecting this director's own network, soft evidence is ignored",
             ),

@@ -70,6 +70,8 @@ pub(super) struct ServiceState {
     pub(super) last_writer: Option<usize>,
     /// How many servers may serve, where somebody wants to know.
     pub(super) count: Count,
+    /// Whether it is the first of its name: of several addresses one speaks for all.
+    pub(super) is_first: bool,
 }
 
 impl ServiceState {
@@ -110,6 +112,8 @@ pub(super) struct Membership {
     pub(super) pools: Vec<PoolState>,
     pub(super) services: BTreeMap<ServiceKey, ServiceState>,
     pub(super) probes: BTreeMap<ProbeId, ProbeState>,
+    /// The probes of each address.
+    probes_at: BTreeMap<SocketAddr, Vec<ProbeId>>,
     /// The services with a cut under way.
     pub(super) cutting: BTreeSet<ServiceKey>,
     /// Whether a cut was begun, or the table read anew, since the cuts were looked at.
@@ -271,10 +275,12 @@ impl Membership {
         }
         let places: BTreeMap<Box<str>, usize> =
             self.pools.iter().enumerate().map(|(place, pool)| (pool.name.clone(), place)).collect();
+        let mut names = BTreeSet::new();
         for service in &config.services {
+            let is_first = names.insert(&*service.name);
             // `check` refuses a service whose pool does not exist.
             if let Some(&place) = places.get(&service.pool) {
-                self.add_service(service, place, &old);
+                self.add_service(service, (place, is_first), &old);
             }
         }
         let places: BTreeMap<&str, &PoolState> =
@@ -299,19 +305,22 @@ impl Membership {
         now: Time,
         actions: &mut Vec<Action>,
     ) -> ProbeId {
-        let same = |probe: &ProbeState| probe.address == address && probe.settings == *settings;
-        if let Some((&id, probe)) = self.probes.iter_mut().find(|(_, probe)| same(probe)) {
+        if let Some(id) = self.probe_at(address, settings)
+            && let Some(probe) = self.probes.get_mut(&id)
+        {
             probe.pools.push(pool);
             return id;
         }
-        if let Some((&id, probe)) = old.probes.iter().find(|(_, probe)| same(probe)) {
-            self.probes.insert(id, ProbeState { pools: vec![pool], ..probe.clone() });
+        let running = old.probe_at(address, settings);
+        if let Some((id, probe)) = running.and_then(|id| Some((id, old.probes.get(&id)?))) {
+            self.add_probe(id, ProbeState { pools: vec![pool], ..probe.clone() });
             return id;
         }
         let id = ProbeId(self.next_probe);
         self.next_probe = self.next_probe.wrapping_add(1);
         let silence_from = now.after(ADOPT_TIMEOUT.saturating_sub(settings.suspect_after));
-        let health = match old.probes.values().find(|probe| probe.address == address) {
+        let other = old.probes_at.get(&address).and_then(|ids| old.probes.get(ids.first()?));
+        let health = match other {
             Some(probe) => {
                 let mut health = probe.health.clone();
                 health.forgive(silence_from);
@@ -322,11 +331,28 @@ impl Membership {
         let settings = Arc::clone(settings);
         actions.push(Action::StartProbe { probe: id, address, settings: Arc::clone(&settings) });
         let probe = ProbeState { address, settings, health, pools: vec![pool], pace: Pace::Normal };
-        self.probes.insert(id, probe);
+        self.add_probe(id, probe);
         id
     }
 
-    fn add_service(&mut self, config: &VirtualService, place: usize, old: &Self) {
+    fn add_probe(&mut self, id: ProbeId, probe: ProbeState) {
+        self.probes_at.entry(probe.address).or_default().push(id);
+        self.probes.insert(id, probe);
+    }
+
+    /// The probe of an address that asks with these settings.
+    fn probe_at(&self, address: SocketAddr, settings: &Arc<PostgresProbe>) -> Option<ProbeId> {
+        let same =
+            |id: &&ProbeId| self.probes.get(*id).is_some_and(|probe| probe.settings == *settings);
+        self.probes_at.get(&address)?.iter().find(same).copied()
+    }
+
+    fn add_service(
+        &mut self,
+        config: &VirtualService,
+        (place, is_first): (usize, bool),
+        old: &Self,
+    ) {
         let Some(pool) = self.pools.get_mut(place) else {
             return;
         };
@@ -363,6 +389,7 @@ impl Membership {
             cuts,
             last_writer,
             count: before.map(|service| service.count).unwrap_or_default(),
+            is_first,
         };
         self.services.insert(config.key, state);
     }

@@ -94,7 +94,9 @@ pub(super) fn count(
     let is_due = before != standing || !is_anybody_awaited;
     if is_due && standing != service.count.told {
         service.count.told = standing;
-        tell(service, quorum, actions);
+        if service.is_first {
+            tell(service, quorum, actions);
+        }
     }
     if standing == Standing::Lost && quorum.sorry_server.is_some() {
         policy::yield_to_sorry_server(decided, quorum.servers);

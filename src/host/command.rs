@@ -145,6 +145,9 @@ mod tests {
     use std::path::PathBuf;
     use std::time::Instant;
 
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::process::PidfdFlags;
+
     use super::*;
     use crate::model::service::ServiceKey;
 
@@ -205,9 +208,13 @@ mod tests {
         run(&command("ro", &script), Duration::from_millis(300)).await;
         assert!(begin.elapsed() < Duration::from_secs(5));
         let child = std::fs::read_to_string(&path).unwrap();
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.trim()));
-        // Gone, or a dead child of whoever adopts orphans here.
-        assert!(stat.as_ref().map_or(true, |stat| stat.contains(") Z ")), "{stat:?}");
+        let child = rustix::process::Pid::from_raw(child.trim().parse().unwrap()).unwrap();
+        // Whoever dies is gone a moment later; who is gone already cannot be looked at.
+        if let Ok(child) = rustix::process::pidfd_open(child, PidfdFlags::empty()) {
+            let mut ends = [PollFd::new(&child, PollFlags::IN)];
+            let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
+            assert_eq!(poll(&mut ends, Some(&limit)), Ok(1), "it lives");
+        }
         std::fs::remove_file(path).unwrap();
     }
 

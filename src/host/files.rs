@@ -5,6 +5,7 @@
 pub mod addresses;
 pub mod foreign;
 pub mod modules;
+pub mod whole;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};

@@ -204,8 +204,19 @@ impl Report {
 
     /// Something about words that are carried over all the same.
     pub(super) fn note(&mut self, statement: &Statement, what: &str, why: impl Into<String>) {
+        self.told(Kind::Hand, statement, what, why);
+    }
+
+    /// The same of any kind.
+    pub(super) fn told(
+        &mut self,
+        kind: Kind,
+        statement: &Statement,
+        what: &str,
+        why: impl Into<String>,
+    ) {
         let (place, end) = (Some(statement.place), statement.place.line);
-        self.add(Listed { place, end, what: shown(what), why: why.into(), kind: Kind::Hand });
+        self.add(Listed { place, end, what: shown(what), why: why.into(), kind });
     }
 
     /// Something about the result as a whole.

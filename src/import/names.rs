@@ -2,7 +2,7 @@
 //!
 //! Every name that leaves here is one that the config takes: letters, digits and . _ -, at most 64.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::model::service::{Family, Protocol, ServiceKey};
@@ -15,19 +15,23 @@ const SEPARATORS: [char; 5] = ['-', '_', '.', ':', '/'];
 
 /// Names that are taken.
 #[derive(Debug, Default)]
-pub(super) struct Taken(BTreeSet<String>);
+pub(super) struct Taken {
+    all: BTreeSet<String>,
+    /// The next number for a name that is taken already.
+    next: BTreeMap<String, u32>,
+}
 
 impl Taken {
     /// A name like the wanted one that nobody has yet.
     pub(super) fn name(&mut self, wanted: &str) -> String {
         let wanted = sanitized(wanted);
+        let next = self.next.entry(wanted.clone()).or_insert(2);
         let mut name = wanted.clone();
-        let mut number = 2_u32;
-        while !self.0.insert(name.clone()) {
-            let end = format!("-{number}");
+        while !self.all.insert(name.clone()) {
+            let end = format!("-{next}");
             let kept = wanted.get(..wanted.len().min(LONGEST - end.len())).unwrap_or_default();
             name = format!("{kept}{end}");
-            number = number.saturating_add(1);
+            *next = next.saturating_add(1);
         }
         name
     }

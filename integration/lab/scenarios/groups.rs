@@ -5,6 +5,7 @@ mod connections;
 mod crash;
 mod drift;
 mod errors;
+mod faults;
 mod forwarding;
 mod full_nat;
 mod ipvsadm;
@@ -50,6 +51,7 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     connections::SCENARIOS,
     restore::SCENARIOS,
     errors::SCENARIOS,
+    faults::SCENARIOS,
     settings::SCENARIOS,
     scale::SCENARIOS,
     roles::SCENARIOS,

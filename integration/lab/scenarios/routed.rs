@@ -138,6 +138,9 @@ fn restore() -> Result<()> {
 /// What examples make on a server: the kernel's own devices of a kind cannot be deleted, only silenced.
 const TUNNELS: [&str; 5] = ["tunl0", "ip6tnl0", "sit0", "gre0", "ip6gre0"];
 
+/// The port at which examples have servers unwrap GUE.
+const GUE: u16 = 6080;
+
 fn restore_server(server: Namespace) -> Result<()> {
     let mut lines = vec!["addr flush dev lo scope global".to_owned()];
     // To name a device that is not there would have the kernel look for a module of that name.
@@ -151,6 +154,12 @@ fn restore_server(server: Namespace) -> Result<()> {
     }
     lines.extend(gateway("10.8.0.1", "fd00:8::1"));
     net::ip(Some(&server.name()), &lines)?;
+    let ports = server.inside(|| {
+        std::fs::read_to_string("/proc/thread-self/net/udp").context("read /proc/net/udp")
+    })?;
+    if ports.contains(&format!(":{GUE:04X} ")) {
+        sh(server, &format!("ip fou del port {GUE}; ip -6 fou del port {GUE}"))?;
+    }
     for name in ["arp_ignore", "arp_announce", "rp_filter"] {
         server.sysctl(&format!("net/ipv4/conf/all/{name}"), "0")?;
     }

@@ -8,6 +8,7 @@ lab_needs() {
 /usr/sbin/keepalived keepalived
 /usr/sbin/modprobe kmod
 /usr/sbin/nft nftables
+/usr/sbin/sysctl procps
 /usr/lib/postgresql/15/bin/postgres postgresql-15
 /usr/share/i18n/locales/de_DE locales
 /usr/bin/openssl openssl

@@ -66,8 +66,12 @@ pub(crate) fn readable(service: &Service) -> Result<(), Errno> {
 }
 
 impl Build {
-    /// The service as the kernel keeps it (`ip_vs_add_service`, `ip_vs_edit_service`).
-    pub(crate) fn service(&self, key: ServiceKey, service: &Service) -> Result<Service, Errno> {
+    /// The service as a dump shows it, and its timeout in ticks (`ip_vs_add_service`, `ip_vs_edit_service`).
+    pub(crate) fn service(
+        &self,
+        key: ServiceKey,
+        service: &Service,
+    ) -> Result<(Service, u32), Errno> {
         let name = service.scheduler.as_str();
         let has_scheduler = SCHEDULERS.contains(&name) && !self.missing.contains(name);
         if !has_scheduler && name != "none" {
@@ -80,13 +84,15 @@ impl Build {
         if key.family() == Family::V6 && !matches!(service.netmask, Netmask::V6(1..=128)) {
             return Err(Errno::EINVAL);
         }
-        Ok(Service {
+        // In 32 bits, whatever is lost.
+        let ticks = service.timeout.wrapping_mul(self.hz);
+        let service = Service {
             flags: service.flags.without(ServiceFlags::HASHED),
-            // Kept in ticks, in 32 bits.
-            timeout: service.timeout.wrapping_mul(self.hz) / self.hz,
+            timeout: ticks / self.hz,
             persistence_engine: service.persistence_engine.clone().filter(|it| !it.is_empty()),
             ..service.clone()
-        })
+        };
+        Ok((service, ticks))
     }
 
     /// Whether a destination may lead out of its service's family (`ip_vs_genl_set_cmd`).

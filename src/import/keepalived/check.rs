@@ -47,7 +47,7 @@ pub(super) fn asked(
     let is_known = guess::is_postgres(reals.iter().map(|it| it.address), names);
     let http = checks.iter().find_map(|check| http(check, is_known));
     let is_asked = |check: &&Statement| matches!(&*check.keyword(), "tcp_check" | "misc_check");
-    if http.is_none() && !(is_known && checks.iter().any(|it| is_asked(it))) {
+    if http.is_none() && !(is_known && checks.iter().any(is_asked)) {
         return None;
     }
     for check in &checks {

@@ -26,9 +26,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[Scenario {
 }];
 
 /// Changes that are tried, unless `PGVS_LAB_OPS` says how many.
-const OPS: usize = 3000;
+const OPS: usize = 2500;
 /// At most so many changes are sent at once.
-const BATCH: usize = 60;
+const BATCH: usize = 150;
 /// So many differences are told.
 const TOLD: usize = 12;
 

@@ -290,123 +290,20 @@ fn sensible(dice: &mut Rng) -> String {
     }
 }
 
+const WILD_COMMANDS: &str = "-A -E -D -C -L -a -d -e -S -Z -R --set -v --version -An -Lx --start-daemon --stop-daemon \
+    --start-daemon=master --stop-daemon=backup --add-service --lists - -- -t x '' -W";
+const WILD_OPTIONS: &str = "-t -u -f --sctp-service -6 -s -p -M -r -m -i -g -w -x -y -n -c -o -b --pe -X \
+    --mcast-interface --syncid --timeout --daemon --stats --rate --thresholds --persistent-conn --nosort --sort --exact \
+    --ops --mcast-group --mcast-port --mcast-ttl --sync-maxlen --tun-info --tun-type --tun-port --tun-nocsum --tun-csum \
+    --tun-remcsum --nosuch -q --weight= --numeric=1 -nc -mw --persistent=9";
+const WILD_VALUES: &str = "10.0.0.1:80 10.0.0.1:99999 10.0.0.256:80 0x0a000001:80 10.1:80 [2001:db8::1]:80 [::1 ::1 :80 \
+    nosuch.invalid:80 '' 1 0 -1 +7 07 1x 99999999999 rr averyveryverylongname sip lo 255.255.255.0 129 224.0.0.81 \
+    10.0.0.1 gue ipip x sh-port";
+
 /// Anything: options of whatever command, with values of whatever option, some of them twice.
 fn wild(dice: &mut Rng) -> String {
-    let commands = [
-        "-A",
-        "-E",
-        "-D",
-        "-C",
-        "-L",
-        "-a",
-        "-d",
-        "-e",
-        "-S",
-        "-Z",
-        "-R",
-        "--set",
-        "-v",
-        "--version",
-        "-An",
-        "-Lx",
-        "--start-daemon",
-        "--stop-daemon",
-        "--start-daemon=master",
-        "--start-daemon master",
-        "--add-service",
-        "--lists",
-        "-",
-        "--",
-        "-t",
-        "x",
-        "''",
-        "-W",
-    ];
-    let options = [
-        "-t",
-        "-u",
-        "-f",
-        "--sctp-service",
-        "-6",
-        "-s",
-        "-p",
-        "-M",
-        "-r",
-        "-m",
-        "-i",
-        "-g",
-        "-w",
-        "-x",
-        "-y",
-        "-n",
-        "-c",
-        "-o",
-        "-b",
-        "--pe",
-        "-X",
-        "--mcast-interface",
-        "--syncid",
-        "--timeout",
-        "--daemon",
-        "--stats",
-        "--rate",
-        "--thresholds",
-        "--persistent-conn",
-        "--nosort",
-        "--sort",
-        "--exact",
-        "--ops",
-        "--mcast-group",
-        "--mcast-port",
-        "--mcast-ttl",
-        "--sync-maxlen",
-        "--tun-info",
-        "--tun-type",
-        "--tun-port",
-        "--tun-nocsum",
-        "--tun-csum",
-        "--tun-remcsum",
-        "--nosuch",
-        "-q",
-        "--weight=",
-        "--numeric=1",
-        "-nc",
-        "-mw",
-        "--persistent=9",
-    ];
-    let values = [
-        "10.0.0.1:80",
-        "10.0.0.1:99999",
-        "10.0.0.256:80",
-        "0x0a000001:80",
-        "10.1:80",
-        "[2001:db8::1]:80",
-        "[::1",
-        "::1",
-        ":80",
-        "nosuch.invalid:80",
-        "''",
-        "1",
-        "0",
-        "-1",
-        "+7",
-        "07",
-        "1x",
-        "99999999999",
-        "rr",
-        "averyveryverylongname",
-        "sip",
-        "lo",
-        "255.255.255.0",
-        "129",
-        "224.0.0.81",
-        "10.0.0.1",
-        "gue",
-        "ipip",
-        "x",
-        "sh-port",
-        "9 9",
-    ];
+    let [commands, options, values] = [WILD_COMMANDS, WILD_OPTIONS, WILD_VALUES]
+        .map(|text| text.split_ascii_whitespace().collect::<Vec<_>>());
     let mut line = pick(dice, &commands).to_owned();
     for _ in 0..dice.u8(..6) {
         line += " ";

@@ -73,7 +73,7 @@ fn run(lab: &mut Lab) -> Result<()> {
             lab.step(format!("{done} tables, {pace:.0} a minute: {count}"));
         }
     }
-    ensure!(count.destinations as u64 > tables, "only {count}");
+    ensure!(u64::try_from(count.destinations)? > tables, "only {count}");
     Ok(())
 }
 

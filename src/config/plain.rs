@@ -73,11 +73,11 @@ enum Value<'t> {
 impl<'t> Document<'t> {
     fn read(text: &'t str) -> Option<Self> {
         let mut document = Self { tables: vec![Table::default()], ..Self::default() };
-        let mut present = 0;
-        let mut start = 0;
-        for line in text.split('\n') {
-            let mut cursor = Cursor { line, at: 0, start };
-            start += line.len() + 1;
+        let (mut present, mut start) = (0, 0);
+        while let Some(rest) = text.as_bytes().get(start..) {
+            let length = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+            let mut cursor = Cursor { line: text.get(start..start + length)?, at: 0, start };
+            start += length + 1;
             cursor.blanks();
             match cursor.peek() {
                 None | Some(b'#') => (),
@@ -188,7 +188,7 @@ impl<'t> Cursor<'t> {
         let length = self.rest().iter().take_while(is_part).count();
         let word = self.line.get(self.at..self.at + length)?;
         self.at += length;
-        let is_whole = !word.is_empty() && !word.split('.').any(str::is_empty);
+        let is_whole = !word.is_empty() && (!may_be_path || !word.split('.').any(str::is_empty));
         is_whole.then_some(word)
     }
 
@@ -250,12 +250,13 @@ impl<'t> Cursor<'t> {
     /// A text in quotes without anything that stands for something else.
     fn text(&mut self) -> Option<&'t str> {
         self.take(b'"')?;
-        let length = self.rest().iter().position(|byte| *byte == b'"')?;
+        let is_end = |&byte: &u8| matches!(byte, b'"' | b'\\') || !is_printable(byte);
+        let length = self.rest().iter().position(is_end)?;
         let text = self.line.get(self.at..self.at + length)?;
-        self.at += length + 1;
-        let is_plain = text.bytes().all(|byte| byte != b'\\' && is_printable(byte));
+        self.at += length;
+        self.take(b'"')?;
         // Two quotes may be the beginning of three.
-        (is_plain && self.peek() != Some(b'"')).then_some(text)
+        (self.peek() != Some(b'"')).then_some(text)
     }
 
     /// Digits as everybody writes them.

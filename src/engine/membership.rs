@@ -367,7 +367,10 @@ impl Membership {
         fn kept<T: Copy>(list: &[Option<T>], place: usize) -> Option<T> {
             list.get(place).copied().flatten()
         }
-        let (mut decisions, mut adopted, mut cuts) = (Vec::new(), Vec::new(), Vec::new());
+        let count = pool.members.len();
+        let mut decisions = Vec::with_capacity(count);
+        let mut adopted = Vec::with_capacity(count);
+        let mut cuts = Vec::with_capacity(count);
         for member in &pool.members {
             let was = was(member);
             decisions.push(was.and_then(|(service, place)| kept(&service.decisions, place)));

@@ -188,16 +188,7 @@ pub(crate) fn edit(config: &Config, rng: &mut Rng) -> Config {
     let mut config = config.clone();
     let pool = rng.usize(0..config.pools.len());
     match rng.u8(0..16) {
-        0..3 => {
-            let servers = &mut config.pools[pool].servers;
-            let server = rng.usize(0..servers.len());
-            let server = &mut servers[server];
-            match rng.u8(0..4) {
-                0 => server.thresholds = pick(rng, &LIMITS),
-                1 => server.delivery = rng.bool().then(|| any_delivery(rng)),
-                _ => server.weight = Weight(pick(rng, &[0, 1, 50, 100, 200])),
-            }
-        }
+        0..3 => edit_server(&mut config.pools[pool], rng),
         3 | 4 => add_server(&mut config.pools[pool], rng),
         5 | 6 if config.pools[pool].servers.len() > 1 => {
             let servers = &mut config.pools[pool].servers;
@@ -257,6 +248,16 @@ pub(crate) fn edit(config: &Config, rng: &mut Rng) -> Config {
     }
     keep_alpha(&mut config);
     config
+}
+
+fn edit_server(pool: &mut Pool, rng: &mut Rng) {
+    let server = rng.usize(0..pool.servers.len());
+    let server = &mut pool.servers[server];
+    match rng.u8(0..4) {
+        0 => server.thresholds = pick(rng, &LIMITS),
+        1 => server.delivery = rng.bool().then(|| any_delivery(rng)),
+        _ => server.weight = Weight(pick(rng, &[0, 1, 50, 100, 200])),
+    }
 }
 
 fn any_service<'a>(config: &'a mut Config, rng: &mut Rng) -> &'a mut VirtualService {

@@ -168,9 +168,14 @@ impl World {
         let now = self.now;
         self.watch.others.entry(key).or_default().push(now);
         let there = self.kernel.services.get(&key).map(|service| {
-            service.destinations.keys().copied().filter(|&to| !self.is_member(key, to)).collect()
+            service
+                .destinations
+                .keys()
+                .copied()
+                .filter(|&to| !self.is_member(key, to))
+                .collect::<Vec<_>>()
         });
-        for to in there.unwrap_or_else(Vec::new) {
+        for to in there.unwrap_or_default() {
             self.leaves(key, to);
         }
     }

@@ -3,14 +3,13 @@
 
 use std::ops::Range;
 
-use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
 use super::file::{File, Tables, keys_of, tables};
 use super::plain;
 
-/// One file's text as [`File`]; stops at the first mistake of syntax. Keys that nobody knows are left out and go to
-/// `unknown`.
+/// One file's text as [`File`]; stops at the first mistake of syntax. Where there are keys that nobody knows they all go
+/// to `unknown`, and the file is an empty one.
 pub(super) fn parse(text: &str, unknown: &mut Vec<Unknown>) -> Result<File, toml::de::Error> {
     match plain::parse(text) {
         Some(file) => Ok(file),
@@ -20,11 +19,16 @@ pub(super) fn parse(text: &str, unknown: &mut Vec<Unknown>) -> Result<File, toml
 
 /// The same for all of TOML.
 pub(super) fn parse_any(text: &str, unknown: &mut Vec<Unknown>) -> Result<File, toml::de::Error> {
-    let mut table = DeTable::parse(text)?;
-    let tables = tables().map(|(table, keys)| (table.trim_matches(['[', ']']), keys));
-    let mut stripper = Stripper { tables, path: String::new(), unknown };
-    stripper.strip(table.get_mut(), keys_of::<File>());
-    File::deserialize(toml::Deserializer::from(table))
+    let result = toml::from_str(text);
+    let stops_at_a_key = |error: &toml::de::Error| error.message().starts_with("unknown field");
+    if !result.as_ref().is_err_and(stops_at_a_key) {
+        return result;
+    }
+    // The parser tells the first one alone.
+    let table = DeTable::parse(text)?;
+    let mut search = Search { tables: tables(), path: String::new(), unknown };
+    search.look_into(table.get_ref(), keys_of::<File>());
+    if unknown.is_empty() { result } else { Ok(File::default()) }
 }
 
 /// A key that its table does not take.
@@ -36,52 +40,41 @@ pub(super) struct Unknown {
     pub(super) accepted: &'static [&'static str],
 }
 
-/// Takes keys that nobody knows out of a file.
-struct Stripper<'a> {
+/// Looks for keys that nobody knows.
+struct Search<'a> {
     tables: Tables,
     /// The keys that lead to the present table, with dots between them.
     path: String,
     unknown: &'a mut Vec<Unknown>,
 }
 
-impl Stripper<'_> {
-    fn strip(&mut self, table: &mut DeTable<'_>, accepted: &'static [&'static str]) {
-        if !table.keys().all(|key| accepted.contains(&&**key.get_ref())) {
-            for (key, value) in std::mem::take(table) {
-                let name = &**key.get_ref();
-                if accepted.contains(&name) {
-                    table.insert(key, value);
-                } else {
-                    self.unknown.push(Unknown { key: name.into(), span: key.span(), accepted });
-                }
+impl Search<'_> {
+    fn look_into(&mut self, table: &DeTable<'_>, accepted: &'static [&'static str]) {
+        for (key, value) in table {
+            let name = &**key.get_ref();
+            if !accepted.contains(&name) {
+                self.unknown.push(Unknown { key: name.into(), span: key.span(), accepted });
+                continue;
             }
-        }
-        for (key, value) in table.iter_mut() {
-            if matches!(value.get_ref(), DeValue::Table(_) | DeValue::Array(_)) {
-                self.beneath(key.get_ref(), value.get_mut());
+            let length = self.path.len();
+            if !self.path.is_empty() {
+                self.path.push('.');
             }
+            self.path.push_str(name);
+            if let Some(accepted) = self.accepted() {
+                self.descend(value.get_ref(), accepted);
+            }
+            self.path.truncate(length);
         }
     }
 
-    fn beneath(&mut self, name: &str, value: &mut DeValue<'_>) {
-        let length = self.path.len();
-        if !self.path.is_empty() {
-            self.path.push('.');
-        }
-        self.path.push_str(name);
-        if let Some(accepted) = self.accepted() {
-            self.descend(value, accepted);
-        }
-        self.path.truncate(length);
-    }
-
-    fn descend(&mut self, value: &mut DeValue<'_>, accepted: &'static [&'static str]) {
+    fn descend(&mut self, value: &DeValue<'_>, accepted: &'static [&'static str]) {
         if let DeValue::Table(table) = value {
-            self.strip(table, accepted);
+            self.look_into(table, accepted);
         } else if let DeValue::Array(list) = value {
-            for value in list.iter_mut() {
-                if let DeValue::Table(table) = value.get_mut() {
-                    self.strip(table, accepted);
+            for value in list {
+                if let DeValue::Table(table) = value.get_ref() {
+                    self.look_into(table, accepted);
                 }
             }
         }
@@ -91,7 +84,7 @@ impl Stripper<'_> {
     fn accepted(&self) -> Option<&'static [&'static str]> {
         // The same keys by another name.
         let path = if self.path == "defaults.postgres" { "pool.postgres" } else { &self.path };
-        let found = self.tables.iter().find(|(table, _)| *table == path);
+        let found = self.tables.iter().find(|(table, _)| table.trim_matches(['[', ']']) == path);
         found.map(|(_, keys)| *keys)
     }
 }

@@ -142,7 +142,7 @@ mod tests {
     fn a_pool_of_several_users_is_called_by_what_their_names_share() {
         let common = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|it| (*it).to_owned()).collect();
-            super::common(&names, "postgres")
+            common(&names, "postgres")
         };
         assert_eq!(common(&["orders_write", "orders_read"]), "orders");
         assert_eq!(common(&["db_rw", "db_ro"]), "db");

@@ -5,25 +5,19 @@ mod failing;
 mod table;
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::Signal;
 
-use super::clock::Clock;
 use super::figures::{Goal, Row, Wanted, Who};
-use super::fixture::{EACH, Fixture};
+use super::fixture::Fixture;
 use super::floor::{self, Prepared};
-use super::keepalived::Keepalived;
-use super::servers::Servers;
 use crate::kernel;
 use crate::lab::Lab;
-use crate::net::{self, Namespace};
+use crate::net::Namespace;
 use crate::pgvs::Pgvs;
-use crate::stage::median;
 
 /// Nothing may take longer, keepalived excepted.
 const LIMIT: Duration = Duration::from_secs(120);

@@ -1,6 +1,6 @@
 //! Programming an empty table and listing a full one.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
 

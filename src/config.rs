@@ -8,7 +8,6 @@ mod file;
 pub mod finding;
 pub mod include;
 pub mod outside;
-mod plain;
 mod range;
 mod report;
 pub mod sources;

@@ -6,19 +6,10 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use super::file::{File, Tables, keys_of, tables};
-use super::plain;
 
 /// One file's text as [`File`]; stops at the first mistake of syntax. Where there are keys that nobody knows they all go
 /// to `unknown`, and the file is an empty one.
 pub(super) fn parse(text: &str, unknown: &mut Vec<Unknown>) -> Result<File, toml::de::Error> {
-    match plain::parse(text) {
-        Some(file) => Ok(file),
-        None => parse_any(text, unknown),
-    }
-}
-
-/// The same for all of TOML.
-pub(super) fn parse_any(text: &str, unknown: &mut Vec<Unknown>) -> Result<File, toml::de::Error> {
     let result = toml::from_str(text);
     let stops_at_a_key = |error: &toml::de::Error| error.message().starts_with("unknown field");
     if !result.as_ref().is_err_and(stops_at_a_key) {

@@ -6,7 +6,6 @@ mod saving;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
 
 use super::drift::{self, Guard};
@@ -15,13 +14,12 @@ use super::membership::Membership;
 use super::memory::Memory;
 use super::settings::Settings;
 use super::strikes::Strikes;
-use super::table::{self, Order};
-use super::want;
-use crate::config::{OnStop, Target};
+use super::table;
+use crate::config::OnStop;
 use crate::model::destination::DestinationKey;
 use crate::model::op::{Errno, Op};
 use crate::model::service::ServiceKey;
-use crate::model::table::{Counters, Entry, Table};
+use crate::model::table::{Counters, Table};
 use crate::time::Time;
 use crate::wire::proc::ProcTable;
 
@@ -29,34 +27,8 @@ use crate::wire::proc::ProcTable;
 const CHECK_EVERY: Duration = Duration::from_millis(500);
 /// What the cheap list does not show is read this often.
 const DUMP_EVERY: Duration = Duration::from_secs(30);
-/// At most so many changes in one transaction, so that a failover never queues behind a reload.
-const BUDGET: usize = 1024;
 /// At most so many changes by other programs are told from one read.
 const TELL: usize = 20;
-
-/// What a transaction is planned from.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ground<'a> {
-    pub(super) membership: &'a Membership,
-    /// The table as it is.
-    pub(super) actual: Option<&'a Table>,
-    pub(super) stopping: Option<OnStop>,
-    pub(super) now: Time,
-}
-
-impl<'a> Ground<'a> {
-    /// The service as it is.
-    pub(super) fn have(self, key: ServiceKey) -> Option<&'a Entry> {
-        self.actual?.services.get(&key)
-    }
-
-    fn order(self, key: ServiceKey) -> Order {
-        match self.membership.services.get(&key) {
-            Some(service) if service.config.target == Target::Primary => Order::BreakBeforeMake,
-            Some(_) | None => Order::MakeBeforeBreak,
-        }
-    }
-}
 
 /// Where we stand with the kernel: there is never more than one request under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +62,7 @@ pub(super) struct Reconciler {
     /// Whether the counters were read after the last change.
     are_counters_fresh: bool,
     /// Services to be looked at.
-    dirty: BTreeSet<ServiceKey>,
+    pub(super) dirty: BTreeSet<ServiceKey>,
     check_at: Time,
     dump_at: Time,
     pub(super) strikes: Strikes,
@@ -388,78 +360,12 @@ impl Reconciler {
         }
     }
 
-    /// The next transaction: writers first, then the other services, then one scheduler.
-    fn plan(
-        &mut self,
-        membership: &mut Membership,
-        stopping: Option<OnStop>,
-        now: Time,
-        actions: &mut Vec<Action>,
-    ) -> Vec<Op> {
-        // Lent out for the while, so that nothing of it has to be copied.
-        let actual = self.actual.take();
-        let ground = Ground { membership, actual: actual.as_ref(), stopping, now };
-        let mut scheduler = None;
-        let mut ops = Vec::new();
-        for order in [Order::BreakBeforeMake, Order::MakeBeforeBreak] {
-            if ops.is_empty() && (order == Order::MakeBeforeBreak || membership.has_writers) {
-                ops = self.plan_for(order, ground, &mut scheduler, actions);
-            }
-        }
-        self.actual = actual;
-        if ops.is_empty() { scheduler.into_iter().collect() } else { ops }
-    }
-
-    /// The next changes of the services for the primary, which break before they make, or of the others.
-    fn plan_for(
-        &mut self,
-        order: Order,
-        ground: Ground<'_>,
-        scheduler: &mut Option<Op>,
-        actions: &mut Vec<Action>,
-    ) -> Vec<Op> {
-        let mut ops = Vec::new();
-        let mut next = self.dirty.first().copied();
-        while let Some(key) = next {
-            next = self.dirty.range((Excluded(key), Unbounded)).next().copied();
-            if ops.len() >= BUDGET {
-                break;
-            }
-            if ground.order(key) != order || self.waits(key, ground.now) {
-                continue;
-            }
-            let have = ground.have(key);
-            if want::is_there(ground, key, have) {
-                self.dirty.remove(&key);
-                self.strikes.forget(key);
-                continue;
-            }
-            let wanted = want::entry(self, ground, key, actions);
-            let plan = table::diff(key, have, wanted.as_ref(), order);
-            let is_new = matches!(plan.ops.first(), Some(Op::AddService(..)));
-            if is_new && !self.is_safe_to_make(key) {
-                continue;
-            }
-            if !plan.is_partial && plan.scheduler.is_none() {
-                self.dirty.remove(&key);
-                if plan.ops.is_empty() {
-                    self.strikes.forget(key);
-                }
-            }
-            if scheduler.is_none() {
-                *scheduler = plan.scheduler.filter(|_| plan.ops.is_empty());
-            }
-            ops.extend(plan.ops);
-        }
-        ops
-    }
-
-    fn waits(&self, key: ServiceKey, now: Time) -> bool {
+    pub(super) fn waits(&self, key: ServiceKey, now: Time) -> bool {
         self.guard.is_slowed(key, now) || self.strikes.waits(key)
     }
 
     /// A service is written to the state file before it is made, and what its packets need is there.
-    fn is_safe_to_make(&self, key: ServiceKey) -> bool {
+    pub(super) fn is_safe_to_make(&self, key: ServiceKey) -> bool {
         self.saved.contains(&key) && !self.is_saving && self.settings.may_make()
     }
 

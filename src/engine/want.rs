@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::event::{Action, Transition};
 use super::membership::{Membership, ServiceState};
-use super::reconcile::{Ground, Reconciler};
+use super::reconcile::Reconciler;
+use super::transaction::Ground;
 use crate::config::OnStop;
 use crate::model::destination::{Destination, DestinationKey, Thresholds, Weight};
 use crate::model::service::ServiceKey;

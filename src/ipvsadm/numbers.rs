@@ -69,16 +69,18 @@ pub(super) fn left_number(text: &mut String, number: i64, width: usize) {
     if number < 0 {
         text.push('-');
     }
-    let magnitude = number.unsigned_abs();
-    let mut unit = 1;
-    while magnitude / unit >= 10 {
-        unit *= 10;
+    // From the last digit to the first.
+    let mut digits = [0; 20];
+    let (mut rest, mut first) = (number.unsigned_abs(), digits.len());
+    for (place, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (rest % 10).to_le_bytes()[0];
+        (rest, first) = (rest / 10, place);
+        if rest == 0 {
+            break;
+        }
     }
-    while unit > 0 {
-        let digit = u32::try_from(magnitude / unit % 10).unwrap_or_default();
-        text.extend(char::from_digit(digit, 10));
-        unit /= 10;
-    }
+    let digits = digits.get(first..).unwrap_or_default();
+    text.push_str(std::str::from_utf8(digits).unwrap_or_default());
     blanks(text, width.saturating_sub(text.len() - before));
 }
 

@@ -172,13 +172,8 @@ impl World {
         self.watch.floors.remove(&key);
         let now = self.now;
         self.watch.others.entry(key).or_default().push(now);
-        let there = self.kernel.services.get(&key).map(|service| {
-            service
-                .destinations
-                .keys()
-                .copied()
-                .filter(|&to| !self.is_member(key, to))
-                .collect::<Vec<_>>()
+        let there: Option<Vec<_>> = self.kernel.services.get(&key).map(|service| {
+            service.destinations.keys().copied().filter(|&to| !self.is_member(key, to)).collect()
         });
         for to in there.unwrap_or_default() {
             self.leaves(key, to);

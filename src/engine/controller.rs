@@ -94,6 +94,11 @@ impl Controller {
             .min()
     }
 
+    /// Whether nothing is written to the kernel on the operator's word.
+    pub const fn is_paused(&self) -> bool {
+        self.reconciler.memory.paused.is_some()
+    }
+
     /// The only place where what happened outside changes what we know.
     fn learn(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
         match event {

@@ -23,7 +23,7 @@ pub(super) fn pool(
     dirty: &mut Vec<ServiceKey>,
     actions: &mut Vec<Action>,
 ) {
-    let Membership { pools, services, probes, cutting, is_waiting, .. } = membership;
+    let Membership { pools, services, probes, cutting, are_cuts_new, is_waiting, .. } = membership;
     let Some(pool) = pools.get_mut(place) else {
         return;
     };
@@ -58,6 +58,7 @@ pub(super) fn pool(
         }
         if service.cuts.iter().any(Option::is_some) {
             cutting.insert(*key);
+            *are_cuts_new = true;
         }
     }
 }

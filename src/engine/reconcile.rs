@@ -3,6 +3,8 @@
 //! No flag remembers what the kernel has: `actual` is what was read or acknowledged, and void after any doubt.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
 
 use super::drift::{self, Guard};
@@ -14,9 +16,10 @@ use super::strikes::Strikes;
 use super::table::{self, Order};
 use super::want;
 use crate::config::{OnStop, Target};
+use crate::model::destination::DestinationKey;
 use crate::model::op::{Errno, Op};
 use crate::model::service::ServiceKey;
-use crate::model::table::{Counters, Table};
+use crate::model::table::{Counters, Entry, Table};
 use crate::time::Time;
 use crate::wire::proc::ProcTable;
 
@@ -26,12 +29,34 @@ const CHECK_EVERY: Duration = Duration::from_millis(500);
 const DUMP_EVERY: Duration = Duration::from_secs(30);
 /// At most so many changes in one transaction, so that a failover never queues behind a reload.
 const BUDGET: usize = 1024;
-/// So long the kernel needs at most to flush the connections of a deleted destination (200 ms were measured).
-const FLUSH: Duration = Duration::from_secs(1);
 /// So long after a failure the state file is tried again.
 const SAVE_AGAIN: Duration = Duration::from_secs(5);
 /// At most so many changes by other programs are told from one read.
 const TELL: usize = 20;
+
+/// What a transaction is planned from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ground<'a> {
+    pub(super) membership: &'a Membership,
+    /// The table as it is.
+    pub(super) actual: Option<&'a Table>,
+    pub(super) stopping: Option<OnStop>,
+    pub(super) now: Time,
+}
+
+impl<'a> Ground<'a> {
+    /// The service as it is.
+    pub(super) fn have(self, key: ServiceKey) -> Option<&'a Entry> {
+        self.actual?.services.get(&key)
+    }
+
+    fn order(self, key: ServiceKey) -> Order {
+        match self.membership.services.get(&key) {
+            Some(service) if service.config.target == Target::Primary => Order::BreakBeforeMake,
+            Some(_) | None => Order::MakeBeforeBreak,
+        }
+    }
+}
 
 /// Where we stand with the kernel: there is never more than one request under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +190,7 @@ impl Reconciler {
             self.tell_drift(membership, &left, &table, now, actions);
         }
         self.actual = Some(table);
+        membership.look_at_cuts();
         self.forget_drains(membership);
         self.look_at_everything(membership);
         if std::mem::replace(&mut self.is_adopted, true) {
@@ -230,6 +256,7 @@ impl Reconciler {
         self.kernel = Kernel::Ready;
         self.check_at = now;
         self.are_counters_fresh = false;
+        membership.look_at_cuts();
         let mut refused = BTreeSet::new();
         for (op, result) in results {
             let key = op.service();
@@ -262,7 +289,11 @@ impl Reconciler {
                 if !membership.services.contains_key(&key) {
                     self.memory.owned.remove(&key);
                 }
-                self.memory.draining.retain(|&(service, _), _| service != key);
+                while let Some((&gone, _)) = self.memory.draining.range(first_of(key)..).next()
+                    && gone.0 == key
+                {
+                    self.memory.draining.remove(&gone);
+                }
                 self.is_memory_dirty = true;
             }
             Op::DeleteDestination(_, to) => {
@@ -305,7 +336,7 @@ impl Reconciler {
 
     /// Ends the cuts that the kernel has had time to carry out; names the pools to be decided anew.
     pub(super) fn release_cuts(&self, membership: &mut Membership, now: Time) -> BTreeSet<usize> {
-        membership.release_cuts(self.actual.as_ref(), FLUSH, now)
+        membership.release_cuts(self.actual.as_ref(), now)
     }
 
     /// The next moment at which something is to be done even if nothing happens.
@@ -317,7 +348,7 @@ impl Reconciler {
         };
         let strike = self.strikes.deadline(&self.dirty);
         let ready = |at| matches!(self.kernel, Kernel::Ready).then_some(at);
-        let cut = membership.cut_deadline(FLUSH);
+        let cut = membership.cut_deadline();
         let later = [strike, self.guard.deadline()].into_iter().flatten().filter_map(ready);
         let settings = self.settings.deadline();
         later.chain(kernel).chain(cut).chain(self.save_again).chain(settings).min()
@@ -383,45 +414,62 @@ impl Reconciler {
         now: Time,
         actions: &mut Vec<Action>,
     ) -> Vec<Op> {
-        let is_writer = |key: &ServiceKey| {
-            membership
-                .services
-                .get(key)
-                .is_some_and(|service| service.config.target == Target::Primary)
-        };
-        let (writers, others): (Vec<_>, Vec<_>) =
-            self.dirty.iter().copied().partition(|key| is_writer(key));
+        // Lent out for the while, so that nothing of it has to be copied.
+        let actual = self.actual.take();
+        let ground = Ground { membership, actual: actual.as_ref(), stopping, now };
         let mut scheduler = None;
-        for (keys, order) in [(writers, Order::BreakBeforeMake), (others, Order::MakeBeforeBreak)] {
-            let mut ops = Vec::new();
-            for key in keys {
-                if ops.len() >= BUDGET {
-                    break;
-                }
-                if self.waits(key, now) {
-                    continue;
-                }
-                let wanted = want::entry(self, membership, key, stopping, now, actions);
-                let have = self.actual.as_ref().and_then(|table| table.services.get(&key));
-                let plan = table::diff(key, have, wanted.as_ref(), order);
-                let is_new = matches!(plan.ops.first(), Some(Op::AddService(..)));
-                if is_new && !self.is_safe_to_make(key) {
-                    continue;
-                }
-                if !plan.is_partial && plan.scheduler.is_none() {
-                    self.dirty.remove(&key);
-                    if plan.ops.is_empty() {
-                        self.strikes.forget(key);
-                    }
-                }
-                scheduler = scheduler.or(plan.scheduler.filter(|_| plan.ops.is_empty()));
-                ops.extend(plan.ops);
-            }
-            if !ops.is_empty() {
-                return ops;
+        let mut ops = Vec::new();
+        for order in [Order::BreakBeforeMake, Order::MakeBeforeBreak] {
+            if ops.is_empty() && (order == Order::MakeBeforeBreak || membership.has_writers) {
+                ops = self.plan_for(order, ground, &mut scheduler, actions);
             }
         }
-        scheduler.into_iter().collect()
+        self.actual = actual;
+        if ops.is_empty() { scheduler.into_iter().collect() } else { ops }
+    }
+
+    /// The next changes of the services for the primary, which break before they make, or of the others.
+    fn plan_for(
+        &mut self,
+        order: Order,
+        ground: Ground<'_>,
+        scheduler: &mut Option<Op>,
+        actions: &mut Vec<Action>,
+    ) -> Vec<Op> {
+        let mut ops = Vec::new();
+        let mut next = self.dirty.first().copied();
+        while let Some(key) = next {
+            next = self.dirty.range((Excluded(key), Unbounded)).next().copied();
+            if ops.len() >= BUDGET {
+                break;
+            }
+            if ground.order(key) != order || self.waits(key, ground.now) {
+                continue;
+            }
+            let have = ground.have(key);
+            if want::is_there(ground, key, have) {
+                self.dirty.remove(&key);
+                self.strikes.forget(key);
+                continue;
+            }
+            let wanted = want::entry(self, ground, key, actions);
+            let plan = table::diff(key, have, wanted.as_ref(), order);
+            let is_new = matches!(plan.ops.first(), Some(Op::AddService(..)));
+            if is_new && !self.is_safe_to_make(key) {
+                continue;
+            }
+            if !plan.is_partial && plan.scheduler.is_none() {
+                self.dirty.remove(&key);
+                if plan.ops.is_empty() {
+                    self.strikes.forget(key);
+                }
+            }
+            if scheduler.is_none() {
+                *scheduler = plan.scheduler.filter(|_| plan.ops.is_empty());
+            }
+            ops.extend(plan.ops);
+        }
+        ops
     }
 
     fn waits(&self, key: ServiceKey, now: Time) -> bool {
@@ -463,4 +511,9 @@ impl Reconciler {
             actions.push(Action::Stopped);
         }
     }
+}
+
+/// Where the destinations of a service begin among those of all.
+const fn first_of(key: ServiceKey) -> (ServiceKey, DestinationKey) {
+    (key, DestinationKey(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)))
 }

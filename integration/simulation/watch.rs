@@ -322,7 +322,9 @@ impl World {
         let Some(raised) = destination_of(op).filter(|to| usable.contains(to)) else {
             return;
         };
-        if !is_writer || before.usable.contains(&raised) {
+        // What stood with weight where we looked, and another program has quiesced since, is written again as it stood.
+        let was_written = self.others_wrote_since(key, self.now.saturating_sub(2 * SECOND)) > 0;
+        if !is_writer || was_written || before.usable.contains(&raised) {
             return;
         }
         let destinations = &self.kernel.services[&key].destinations;

@@ -24,4 +24,5 @@ pub mod status;
 mod story;
 mod strikes;
 pub mod table;
+mod transaction;
 mod want;

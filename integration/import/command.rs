@@ -19,8 +19,8 @@ fn run(arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn texts(output: &Output) -> (Option<i32>, &str, &str) {
-    let text = |bytes| std::str::from_utf8(bytes).unwrap();
+fn texts(output: &Output) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
@@ -29,7 +29,7 @@ fn what_is_carried_over_as_a_whole_exits_0_and_is_silent() {
     let name = path("fixtures/ipvsadm-numeric.txt");
     let output = run(&["ipvsadm", name.to_str().unwrap()], "");
     let (code, out, err) = texts(&output);
-    assert_eq!((code, err), (Some(0), ""));
+    assert_eq!((code, &*err), (Some(0), ""));
     assert!(out.contains("# ipvsadm-numeric.txt:3"), "{out}");
 }
 
@@ -52,7 +52,7 @@ fn what_is_not_carried_over_exits_1_and_is_told_on_standard_error_and_in_the_res
 fn the_standard_input_is_a_file_too() {
     let output = run(&["ipvsadm", "-"], &fixture("ipvsadm-numeric.txt"));
     let (code, out, err) = texts(&output);
-    assert_eq!((code, err), (Some(0), ""));
+    assert_eq!((code, &*err), (Some(0), ""));
     assert!(out.contains("# stdin:3"), "{out}");
 }
 
@@ -61,7 +61,7 @@ fn what_cannot_be_read_exits_2() {
     for file in ["/nonexistent/keepalived.conf", "/"] {
         let output = run(&["keepalived", file], "");
         let (code, out, err) = texts(&output);
-        assert_eq!((code, out), (Some(2), ""), "{err}");
+        assert_eq!((code, &*out), (Some(2), ""), "{err}");
         assert!(err.starts_with(&format!("pgvs: read {file}: ")), "{err}");
         assert_eq!(err.lines().count(), 1);
     }
@@ -85,7 +85,35 @@ fn an_empty_file_is_a_config_without_services() {
     for format in ["keepalived", "haproxy", "ipvsadm"] {
         let output = run(&[format, "-"], "\n# nothing\n");
         let (code, out, err) = texts(&output);
-        assert_eq!((code, err), (Some(0), ""), "{format}");
+        assert_eq!((code, &*err), (Some(0), ""), "{format}");
         assert!(out.starts_with("# Made by `pgvs import"), "{out}");
     }
+}
+
+#[test]
+fn host_names_are_looked_up_on_demand_alone() {
+    let text = "listen pg\n mode tcp\n bind 10.9.0.1:5432\n server a localhost:5432 check\n";
+    let (_, asked, _) = texts(&run(&["haproxy", "-", "--resolve"], text));
+    assert!(
+        asked.contains("\"127.0.0.1:5432\"") && asked.contains("localhost, looked up"),
+        "{asked}"
+    );
+    let (_, unasked, _) = texts(&run(&["haproxy", "-"], text));
+    assert!(unasked.contains("\"192.0.2.11:5432\"") && !unasked.contains("127.0.0.1"), "{unasked}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_panic() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pgvs"))
+        .args(["import", "haproxy", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    child.stdin.take().unwrap().write_all(fixture("haproxy-patroni.cfg").as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));
 }

@@ -15,6 +15,7 @@ mod command;
 mod hostile;
 mod meaning;
 mod reviewed;
+mod tables;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ use pgvs::ipvsadm::values::{Names, NoNames};
 use pgvs::model::service::Protocol;
 
 /// What is imported in these tests.
-const FIXTURES: [(Format, &str); 9] = [
+const FIXTURES: [(Format, &str); 10] = [
     (Format::Haproxy, "haproxy-round-robin.cfg"),
     (Format::Haproxy, "haproxy-patroni.cfg"),
     (Format::Haproxy, "haproxy-frontends.cfg"),
@@ -33,6 +34,7 @@ const FIXTURES: [(Format, &str); 9] = [
     (Format::Haproxy, "haproxy-replicas.cfg"),
     (Format::Keepalived, "keepalived-postgres.conf"),
     (Format::Keepalived, "keepalived-shared.conf"),
+    (Format::Keepalived, "keepalived-table.conf"),
     (Format::Ipvsadm, "ipvsadm-numeric.txt"),
     (Format::Ipvsadm, "ipvsadm-script.txt"),
 ];

@@ -188,3 +188,24 @@ fn services_of_the_same_real_servers_share_a_pool() {
     assert_eq!(probe(&config, 0).fall, 4);
     assert!(!imported.toml.contains("rosebud"), "a secret in the result");
 }
+
+#[test]
+fn the_words_that_a_script_answers_are_targets() {
+    let text = |answer: &str| {
+        format!(
+            "listen pgsql\n mode tcp\n bind 10.9.0.1:5432\n option httpchk GET /\n http-check expect string {answer}\n \
+             server a 10.8.0.1:5432 check\n server b 10.8.0.2:5432 check\n"
+        )
+    };
+    for (answer, target, is_told) in [
+        ("OK\\ :\\ master", Target::Primary, false),
+        ("standby", Target::Standby, false),
+        ("OK", Target::Any, true),
+    ] {
+        let imported = import_as(Format::Haproxy, "haproxy.cfg", &text(answer));
+        assert_eq!(config(&imported).services[0].target, target, "{answer}");
+        let is_seen =
+            imported.lines().iter().any(|line| line.contains("until you narrow the target"));
+        assert_eq!(is_seen, is_told, "{answer}: {:?}", imported.lines());
+    }
+}

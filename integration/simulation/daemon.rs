@@ -89,7 +89,13 @@ fn moved(memory: &Memory, shift: impl Fn(At) -> At) -> Memory {
     let draining = memory.draining.iter().map(|(&key, &at)| (key, shift(at)));
     let paused = memory.paused.map(|pause| Pause { until: pause.until.map(&shift) });
     let sync_daemons = memory.sync_daemons.clone();
-    Memory { owned: memory.owned.clone(), draining: draining.collect(), paused, sync_daemons }
+    Memory {
+        owned: memory.owned.clone(),
+        draining: draining.collect(),
+        paused,
+        writers: memory.writers.clone(),
+        sync_daemons,
+    }
 }
 
 impl World {

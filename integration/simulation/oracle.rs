@@ -83,13 +83,9 @@ impl World {
 
     /// A restart finds everything as it should be and writes nothing.
     pub(crate) fn restart_quietly(&mut self) {
-        // The timeline that was seen is not remembered; of two primaries the first to answer is taken for the only one
-        // where no service says who it was.
-        let is_odd = |pool: &Pool| match self.primaries(pool) {
-            0 => false,
-            1 => self.writers(pool).is_empty(),
-            _ => !self.has_writer_service(pool),
-        };
+        // Of two primaries on one timeline the first to answer is taken for the only one where no service says who
+        // it was.
+        let is_odd = |pool: &Pool| self.primaries(pool) > 1 && !self.has_writer_service(pool);
         if self.config.pools.iter().any(is_odd) {
             return;
         }

@@ -187,17 +187,8 @@ pub(crate) fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
 pub(crate) fn edit(config: &Config, rng: &mut Rng) -> Config {
     let mut config = config.clone();
     let pool = rng.usize(0..config.pools.len());
-    match rng.u8(0..16) {
-        0..3 => {
-            let servers = &mut config.pools[pool].servers;
-            let server = rng.usize(0..servers.len());
-            let server = &mut servers[server];
-            match rng.u8(0..4) {
-                0 => server.thresholds = pick(rng, &LIMITS),
-                1 => server.delivery = rng.bool().then(|| any_delivery(rng)),
-                _ => server.weight = Weight(pick(rng, &[0, 1, 50, 100, 200])),
-            }
-        }
+    match rng.u8(0..15) {
+        0..3 => edit_server(&mut config.pools[pool], rng),
         3 | 4 => add_server(&mut config.pools[pool], rng),
         5 | 6 if config.pools[pool].servers.len() > 1 => {
             let servers = &mut config.pools[pool].servers;
@@ -234,13 +225,8 @@ pub(crate) fn edit(config: &Config, rng: &mut Rng) -> Config {
             }
         }
         11 => any_service(&mut config, rng).quorum = quorum(rng),
-        12 => {
-            let servers = &mut config.pools[pool].servers;
-            let server = rng.usize(0..servers.len());
-            servers[server].is_backup = !servers[server].is_backup;
-        }
-        13 => config.pools[pool].alpha = !config.pools[pool].alpha,
-        14 => {
+        12 => config.pools[pool].alpha = !config.pools[pool].alpha,
+        13 => {
             if let Probe::Postgres(old) = &config.pools[pool].probe {
                 let pulse = if old.pulse.as_millis() == 100 { 50 } else { 100 };
                 let fall = old.fall;
@@ -257,6 +243,17 @@ pub(crate) fn edit(config: &Config, rng: &mut Rng) -> Config {
     }
     keep_alpha(&mut config);
     config
+}
+
+fn edit_server(pool: &mut Pool, rng: &mut Rng) {
+    let server = rng.usize(0..pool.servers.len());
+    let server = &mut pool.servers[server];
+    match rng.u8(0..6) {
+        4 | 5 => server.is_backup = !server.is_backup,
+        0 => server.thresholds = pick(rng, &LIMITS),
+        1 => server.delivery = rng.bool().then(|| any_delivery(rng)),
+        _ => server.weight = Weight(pick(rng, &[0, 1, 50, 100, 200])),
+    }
 }
 
 fn any_service<'a>(config: &'a mut Config, rng: &mut Rng) -> &'a mut VirtualService {

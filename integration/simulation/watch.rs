@@ -69,7 +69,12 @@ impl World {
     }
 
     pub(crate) fn watch_start(&mut self) {
+        // What the state file says of the writers holds for the new daemon as if it had seen them.
+        let writers = self.disk.memory.writers.iter();
+        let newest = writers.filter_map(|(pool, last)| Some((pool.clone(), last.timeline?)));
+        let newest = newest.collect();
         self.watch.ears = Ears::default();
+        self.watch.ears.newest = newest;
         self.watch_disturbed(self.now + 4 * SECOND);
         self.watch.floors.clear();
         self.watch_config();
@@ -167,10 +172,10 @@ impl World {
         self.watch.floors.remove(&key);
         let now = self.now;
         self.watch.others.entry(key).or_default().push(now);
-        let there = self.kernel.services.get(&key).map(|service| {
+        let there: Option<Vec<_>> = self.kernel.services.get(&key).map(|service| {
             service.destinations.keys().copied().filter(|&to| !self.is_member(key, to)).collect()
         });
-        for to in there.unwrap_or_else(Vec::new) {
+        for to in there.unwrap_or_default() {
             self.leaves(key, to);
         }
     }

@@ -82,7 +82,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "delay_before_retry",
         "how often servers are asked is `pulse` and `admission`, in [pool.postgres]",
     ),
-    ("retry", "how many answers bring a server back is `rise`, in [pool.postgres]"),
+    ("retry", "how many refusals take a server away is `fall`, in [pool.postgres]"),
     ("lvs_sync_daemon", "a sync daemon is a [[sync_daemon]] table with role and interface"),
     (
         "lvs_timeouts",

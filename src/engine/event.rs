@@ -278,6 +278,20 @@ fn answers(f: &mut fmt::Formatter<'_>, found: usize, ours: usize) -> fmt::Result
     if found < ours { f.write_str(", the others are made again") } else { Ok(()) }
 }
 
+/// How a quorum stands, in words; of the servers so many are `(able, needed)`.
+pub(super) fn quorum(
+    is_gained: bool,
+    (able, needed): (u32, u32),
+    sorry_server: Option<SocketAddr>,
+) -> String {
+    let what = if is_gained { "has its quorum" } else { "quorum lost" };
+    let numbers = format!("{what}: {able} may serve, {needed} needed");
+    match sorry_server.filter(|_| !is_gained) {
+        Some(sorry) => format!("{numbers}, the sorry server {sorry} serves"),
+        None => numbers,
+    }
+}
+
 impl fmt::Display for Transition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -302,12 +316,8 @@ impl fmt::Display for Transition {
                 let (name, from, to) = (&server.name, weight(*from), weight(*to));
                 write!(f, "service {service}: {name} weight {from} -> {to}: {reason}")
             }
-            Self::Quorum { service, is_gained: true, able, needed, .. } => {
-                write!(f, "service {service}: has its quorum: {able} may serve, {needed} needed")
-            }
-            Self::Quorum { service, able, needed, sorry_server, .. } => {
-                write!(f, "service {service}: quorum lost: {able} may serve, {needed} needed")?;
-                sorry_server.map_or(Ok(()), |it| write!(f, ", the sorry server {it} serves"))
+            Self::Quorum { service, is_gained, able, needed, sorry_server } => {
+                write!(f, "service {service}: {}", quorum(*is_gained, (*able, *needed), *sorry_server))
             }
             Self::Drift { service, destination: None, what } => {
                 write!(f, "another program changed {service}: {what}")

@@ -11,7 +11,7 @@ use super::evidence::{Pace, ProbeId};
 use super::health::{Health, Verdict};
 use super::policy::{Adopted, Decision, Reason};
 use super::quorum::Count;
-use crate::config::{Config, Delivery, OnDown, PostgresProbe, Probe, VirtualService};
+use crate::config::{Config, Delivery, OnDown, PostgresProbe, Probe, Target, VirtualService};
 use crate::model::destination::{DestinationKey, Thresholds, Weight};
 use crate::model::server::ServerId;
 use crate::model::service::ServiceKey;
@@ -20,6 +20,9 @@ use crate::time::Time;
 
 /// So long a server keeps the weight that the kernel has without a verdict of its own.
 pub(super) const ADOPT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// So long the kernel needs at most to flush the connections of a deleted destination (200 ms were measured).
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// A pool as the engine works with it.
 #[derive(Clone, Debug)]
@@ -113,8 +116,14 @@ pub(super) struct Membership {
     probes_at: BTreeMap<SocketAddr, Vec<ProbeId>>,
     /// The services with a cut under way.
     pub(super) cutting: BTreeSet<ServiceKey>,
+    /// Whether a cut was begun, or the table read anew, since the cuts were looked at.
+    pub(super) are_cuts_new: bool,
+    /// When the next cut has had its time, or sooner.
+    cut_due: Option<Time>,
     /// Whether servers that have not been heard since the start, or since the config names them, may yet speak.
     pub(super) is_waiting: bool,
+    /// Whether a service is for the primary.
+    pub(super) has_writers: bool,
     next_probe: u32,
 }
 
@@ -151,27 +160,29 @@ impl Membership {
             *decision = Some(Decision { weight: None, reason: Reason::Cut });
         }
         self.cutting.insert(key);
+        let due = now.after(FLUSH);
+        self.cut_due = Some(self.cut_due.map_or(due, |earlier| earlier.min(due)));
     }
 
     /// When the next cut has had its time.
-    pub(super) fn cut_deadline(&self, flush: Duration) -> Option<Time> {
-        let services = self.cutting.iter().filter_map(|key| self.services.get(key));
-        let cuts = services.flat_map(|service| service.cuts.iter().flatten());
-        cuts.filter_map(|cut| match cut {
-            Cut::Since(at) => Some(at.after(flush)),
-            Cut::Wanted => None,
-        })
-        .min()
+    pub(super) const fn cut_deadline(&self) -> Option<Time> {
+        self.cut_due
+    }
+
+    /// The cuts, or what they are compared with, have changed.
+    pub(super) const fn look_at_cuts(&mut self) {
+        self.are_cuts_new = true;
     }
 
     /// Ends the cuts that have had their time; names the pools that are to be decided anew.
-    pub(super) fn release_cuts(
-        &mut self,
-        actual: Option<&Table>,
-        flush: Duration,
-        now: Time,
-    ) -> BTreeSet<usize> {
+    pub(super) fn release_cuts(&mut self, actual: Option<&Table>, now: Time) -> BTreeSet<usize> {
         let mut pools = BTreeSet::new();
+        // One server may be cut out of ten thousand services, and this is asked for at every step.
+        let is_new = std::mem::take(&mut self.are_cuts_new);
+        if !is_new && self.cut_due.is_none_or(|due| now < due) {
+            return pools;
+        }
+        self.cut_due = None;
         for key in std::mem::take(&mut self.cutting) {
             let Some(service) = self.services.get_mut(&key) else {
                 continue;
@@ -183,7 +194,7 @@ impl Membership {
             for (cut, member) in service.cuts.iter_mut().zip(&pool.members) {
                 let to = config.destination_key(member.address, member.delivery);
                 *cut = match *cut {
-                    Some(Cut::Since(at)) if at.after(flush) <= now => {
+                    Some(Cut::Since(at)) if at.after(FLUSH) <= now => {
                         pools.insert(service.pool);
                         None
                     }
@@ -195,6 +206,10 @@ impl Membership {
                     }
                     other => other,
                 };
+                if let Some(Cut::Since(at)) = *cut {
+                    let due = at.after(FLUSH);
+                    self.cut_due = Some(self.cut_due.map_or(due, |earlier| earlier.min(due)));
+                }
             }
             if service.cuts.iter().any(Option::is_some) {
                 self.cutting.insert(key);
@@ -225,7 +240,9 @@ impl Membership {
         let old = std::mem::take(self);
         self.next_probe = old.next_probe;
         self.cutting = old.cutting.clone();
+        (self.are_cuts_new, self.cut_due) = (true, old.cut_due);
         self.is_waiting = true;
+        self.has_writers = config.services.iter().any(|it| it.target == Target::Primary);
         for (place, pool) in config.pools.iter().enumerate() {
             let members = pool
                 .servers
@@ -266,8 +283,12 @@ impl Membership {
                 self.add_service(service, (place, is_first), &old);
             }
         }
+        let places: BTreeMap<&str, &PoolState> =
+            old.pools.iter().map(|pool| (&*pool.name, pool)).collect();
         for pool in &mut self.pools {
-            pool.inherit(&old);
+            if let Some(before) = places.get(&*pool.name) {
+                pool.inherit(before);
+            }
         }
         let kept = |id| self.probes.contains_key(id);
         actions.extend(old.probes.keys().filter(|id| !kept(id)).map(|&id| Action::StopProbe(id)));
@@ -346,7 +367,10 @@ impl Membership {
         fn kept<T: Copy>(list: &[Option<T>], place: usize) -> Option<T> {
             list.get(place).copied().flatten()
         }
-        let (mut decisions, mut adopted, mut cuts) = (Vec::new(), Vec::new(), Vec::new());
+        let count = pool.members.len();
+        let mut decisions = Vec::with_capacity(count);
+        let mut adopted = Vec::with_capacity(count);
+        let mut cuts = Vec::with_capacity(count);
         for member in &pool.members {
             let was = was(member);
             decisions.push(was.and_then(|(service, place)| kept(&service.decisions, place)));
@@ -376,10 +400,7 @@ impl Membership {
 
 impl PoolState {
     /// Keeps who was the writer, if it is still a member.
-    fn inherit(&mut self, old: &Membership) {
-        let Some(pool) = old.pools.iter().find(|pool| pool.name == self.name) else {
-            return;
-        };
+    fn inherit(&mut self, pool: &Self) {
         let moved = |place: Option<usize>| {
             let address = pool.members.get(place?)?.address;
             self.members.iter().position(|member| member.address == address)

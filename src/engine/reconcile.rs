@@ -2,7 +2,10 @@
 //!
 //! No flag remembers what the kernel has: `actual` is what was read or acknowledged, and void after any doubt.
 
+mod saving;
+
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::drift::{self, Guard};
@@ -11,9 +14,9 @@ use super::membership::Membership;
 use super::memory::Memory;
 use super::settings::Settings;
 use super::strikes::Strikes;
-use super::table::{self, Order};
-use super::want;
-use crate::config::{OnStop, Target};
+use super::table;
+use crate::config::OnStop;
+use crate::model::destination::DestinationKey;
 use crate::model::op::{Errno, Op};
 use crate::model::service::ServiceKey;
 use crate::model::table::{Counters, Table};
@@ -24,12 +27,6 @@ use crate::wire::proc::ProcTable;
 const CHECK_EVERY: Duration = Duration::from_millis(500);
 /// What the cheap list does not show is read this often.
 const DUMP_EVERY: Duration = Duration::from_secs(30);
-/// At most so many changes in one transaction, so that a failover never queues behind a reload.
-const BUDGET: usize = 1024;
-/// So long the kernel needs at most to flush the connections of a deleted destination (200 ms were measured).
-const FLUSH: Duration = Duration::from_secs(1);
-/// So long after a failure the state file is tried again.
-const SAVE_AGAIN: Duration = Duration::from_secs(5);
 /// At most so many changes by other programs are told from one read.
 const TELL: usize = 20;
 
@@ -65,7 +62,7 @@ pub(super) struct Reconciler {
     /// Whether the counters were read after the last change.
     are_counters_fresh: bool,
     /// Services to be looked at.
-    dirty: BTreeSet<ServiceKey>,
+    pub(super) dirty: BTreeSet<ServiceKey>,
     check_at: Time,
     dump_at: Time,
     pub(super) strikes: Strikes,
@@ -165,6 +162,7 @@ impl Reconciler {
             self.tell_drift(membership, &left, &table, now, actions);
         }
         self.actual = Some(table);
+        membership.look_at_cuts();
         self.forget_drains(membership);
         self.look_at_everything(membership);
         if std::mem::replace(&mut self.is_adopted, true) {
@@ -230,6 +228,7 @@ impl Reconciler {
         self.kernel = Kernel::Ready;
         self.check_at = now;
         self.are_counters_fresh = false;
+        membership.look_at_cuts();
         let mut refused = BTreeSet::new();
         for (op, result) in results {
             let key = op.service();
@@ -262,7 +261,11 @@ impl Reconciler {
                 if !membership.services.contains_key(&key) {
                     self.memory.owned.remove(&key);
                 }
-                self.memory.draining.retain(|&(service, _), _| service != key);
+                while let Some((&gone, _)) = self.memory.draining.range(first_of(key)..).next()
+                    && gone.0 == key
+                {
+                    self.memory.draining.remove(&gone);
+                }
                 self.is_memory_dirty = true;
             }
             Op::DeleteDestination(_, to) => {
@@ -288,24 +291,9 @@ impl Reconciler {
         self.last_failure = Some(why);
     }
 
-    /// The state file was written, or could not be: then it is said, and the work goes on.
-    pub(super) fn saved(
-        &mut self,
-        result: Result<(), Box<str>>,
-        now: Time,
-        actions: &mut Vec<Action>,
-    ) {
-        self.is_saving = false;
-        let before = std::mem::replace(&mut self.save_failure, result.err());
-        self.save_again = self.save_failure.as_ref().map(|_| now.after(SAVE_AGAIN));
-        if let Some(why) = self.save_failure.clone().filter(|_| before != self.save_failure) {
-            actions.push(Action::Report(Transition::StateNotSaved(why)));
-        }
-    }
-
     /// Ends the cuts that the kernel has had time to carry out; names the pools to be decided anew.
     pub(super) fn release_cuts(&self, membership: &mut Membership, now: Time) -> BTreeSet<usize> {
-        membership.release_cuts(self.actual.as_ref(), FLUSH, now)
+        membership.release_cuts(self.actual.as_ref(), now)
     }
 
     /// The next moment at which something is to be done even if nothing happens.
@@ -317,7 +305,7 @@ impl Reconciler {
         };
         let strike = self.strikes.deadline(&self.dirty);
         let ready = |at| matches!(self.kernel, Kernel::Ready).then_some(at);
-        let cut = membership.cut_deadline(FLUSH);
+        let cut = membership.cut_deadline();
         let later = [strike, self.guard.deadline()].into_iter().flatten().filter_map(ready);
         let settings = self.settings.deadline();
         later.chain(kernel).chain(cut).chain(self.save_again).chain(settings).min()
@@ -340,10 +328,7 @@ impl Reconciler {
             Kernel::Ready => self.next(membership, stopping, now, actions),
             Kernel::Unknown(_) | Kernel::Dumping | Kernel::Checking | Kernel::Applying => (),
         }
-        let is_due = self.save_again.is_some_and(|at| at <= now);
-        if (self.is_memory_dirty || is_due) && !self.is_saving {
-            self.save(actions);
-        }
+        self.save_if_due(now, actions);
         self.finish(stopping, now, actions);
     }
 
@@ -375,70 +360,13 @@ impl Reconciler {
         }
     }
 
-    /// The next transaction: writers first, then the other services, then one scheduler.
-    fn plan(
-        &mut self,
-        membership: &mut Membership,
-        stopping: Option<OnStop>,
-        now: Time,
-        actions: &mut Vec<Action>,
-    ) -> Vec<Op> {
-        let is_writer = |key: &ServiceKey| {
-            membership
-                .services
-                .get(key)
-                .is_some_and(|service| service.config.target == Target::Primary)
-        };
-        let (writers, others): (Vec<_>, Vec<_>) =
-            self.dirty.iter().copied().partition(|key| is_writer(key));
-        let mut scheduler = None;
-        for (keys, order) in [(writers, Order::BreakBeforeMake), (others, Order::MakeBeforeBreak)] {
-            let mut ops = Vec::new();
-            for key in keys {
-                if ops.len() >= BUDGET {
-                    break;
-                }
-                if self.waits(key, now) {
-                    continue;
-                }
-                let wanted = want::entry(self, membership, key, stopping, now, actions);
-                let have = self.actual.as_ref().and_then(|table| table.services.get(&key));
-                let plan = table::diff(key, have, wanted.as_ref(), order);
-                let is_new = matches!(plan.ops.first(), Some(Op::AddService(..)));
-                if is_new && !self.is_safe_to_make(key) {
-                    continue;
-                }
-                if !plan.is_partial && plan.scheduler.is_none() {
-                    self.dirty.remove(&key);
-                    if plan.ops.is_empty() {
-                        self.strikes.forget(key);
-                    }
-                }
-                scheduler = scheduler.or(plan.scheduler.filter(|_| plan.ops.is_empty()));
-                ops.extend(plan.ops);
-            }
-            if !ops.is_empty() {
-                return ops;
-            }
-        }
-        scheduler.into_iter().collect()
-    }
-
-    fn waits(&self, key: ServiceKey, now: Time) -> bool {
+    pub(super) fn waits(&self, key: ServiceKey, now: Time) -> bool {
         self.guard.is_slowed(key, now) || self.strikes.waits(key)
     }
 
     /// A service is written to the state file before it is made, and what its packets need is there.
-    fn is_safe_to_make(&self, key: ServiceKey) -> bool {
+    pub(super) fn is_safe_to_make(&self, key: ServiceKey) -> bool {
         self.saved.contains(&key) && !self.is_saving && self.settings.may_make()
-    }
-
-    fn save(&mut self, actions: &mut Vec<Action>) {
-        self.is_memory_dirty = false;
-        self.save_again = None;
-        self.is_saving = true;
-        self.saved = self.memory.owned.clone();
-        actions.push(Action::SaveState(self.memory.clone()));
     }
 
     /// Says once that everything wanted is there, and that a stop may go on.
@@ -463,4 +391,9 @@ impl Reconciler {
             actions.push(Action::Stopped);
         }
     }
+}
+
+/// Where the destinations of a service begin among those of all.
+const fn first_of(key: ServiceKey) -> (ServiceKey, DestinationKey) {
+    (key, DestinationKey(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)))
 }

@@ -128,10 +128,11 @@ impl Settings {
         }
         let is_same = |key: &SettingKey| wanted.get(key) == self.wanted.get(key);
         self.right.retain(is_same);
-        self.troubles.retain(|key, _| is_same(key));
         self.repairs.retain(|key, _| is_same(key));
         self.advised = wanted::advised(config);
-        self.is_passed &= wanted == self.wanted;
+        self.is_passed &= wanted == self.wanted && self.troubles.is_empty();
+        // Whoever reloads may have mended what was wrong, and is told if not.
+        self.troubles.clear();
         self.wanted = wanted;
         self.has_rules = true;
         if matches!(self.phase, Phase::Ready | Phase::Unknown(_)) {
@@ -171,8 +172,8 @@ impl Settings {
         };
         self.failure = None;
         // Another config may have come while this was read.
-        let has_all =
-            self.wanted.keys().all(|key| *key == SettingKey::SourceNat || found.contains_key(key));
+        let is_there = |key: &SettingKey| *key == SettingKey::SourceNat || found.contains_key(key);
+        let has_all = self.wanted.keys().all(is_there);
         self.check_at = if has_all { now.after(CHECK_EVERY) } else { now };
         for (key, value) in found {
             if key == SettingKey::SourceNat {
@@ -333,6 +334,12 @@ impl Settings {
         }
     }
 
+    /// Whether rules are looked at: at the start nobody waits for nft who wants none.
+    fn lists(&self) -> bool {
+        let wants = matches!(self.wanted.get(&SettingKey::SourceNat), Some(Setting::SourceNat(rules)) if !rules.is_empty());
+        self.has_rules && (self.has_passed || wants)
+    }
+
     fn pass(&mut self) {
         self.has_passed = true;
         self.is_passed = true;
@@ -340,7 +347,8 @@ impl Settings {
 
     /// Whether everything that is wanted has been read.
     fn is_known(&self) -> bool {
-        self.wanted.keys().all(|key| self.found.contains_key(key))
+        let is_looked_at = |key: &&SettingKey| **key != SettingKey::SourceNat || self.lists();
+        self.wanted.keys().filter(is_looked_at).all(|key| self.found.contains_key(key))
     }
 
     /// What differs and may be set by now, and whether something else has to wait.
@@ -371,7 +379,7 @@ impl Settings {
     fn ask(&mut self, actions: &mut Vec<Action>) {
         self.phase = Phase::Reading;
         let all = self.wanted.keys().chain(self.advised.keys()).copied().collect::<BTreeSet<_>>();
-        let keys = all.into_iter().filter(|key| *key != SettingKey::SourceNat || self.has_rules);
+        let keys = all.into_iter().filter(|key| *key != SettingKey::SourceNat || self.lists());
         actions.push(Action::ReadSettings(keys.collect()));
     }
 

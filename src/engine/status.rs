@@ -283,7 +283,7 @@ fn pool_alarms(pool: &PoolState) -> Vec<String> {
         && !outdated.is_empty()
     {
         alarms.push(format!(
-            "pool {}: {outdated} is a primary on an older timeline than {timeline}, the last writer's: stop it or rewind it",
+            "pool {}: {outdated} is a primary on an older timeline than {timeline}, the last writer's: stop it or rewind it; if it was restored on purpose, give the pool another name",
             pool.name
         ));
     }

@@ -140,18 +140,18 @@ mod tests {
 
     #[test]
     fn a_pool_of_several_users_is_called_by_what_their_names_share() {
-        let common = |names: &[&str]| {
+        let shared = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|it| (*it).to_owned()).collect();
-            super::common(&names, "postgres")
+            common(&names, "postgres")
         };
-        assert_eq!(common(&["orders_write", "orders_read"]), "orders");
-        assert_eq!(common(&["db_rw", "db_ro"]), "db");
-        assert_eq!(common(&["orders", "orders-ro"]), "orders");
-        assert_eq!(common(&["pg1", "pg2"]), "postgres");
-        assert_eq!(common(&["primary", "standbys"]), "postgres");
-        assert_eq!(common(&["10.9.0.100-5432", "10.9.0.101-5432"]), "postgres");
-        assert_eq!(common(&["only"]), "only");
-        assert_eq!(common(&[]), "postgres");
+        assert_eq!(shared(&["orders_write", "orders_read"]), "orders");
+        assert_eq!(shared(&["db_rw", "db_ro"]), "db");
+        assert_eq!(shared(&["orders", "orders-ro"]), "orders");
+        assert_eq!(shared(&["pg1", "pg2"]), "postgres");
+        assert_eq!(shared(&["primary", "standbys"]), "postgres");
+        assert_eq!(shared(&["10.9.0.100-5432", "10.9.0.101-5432"]), "postgres");
+        assert_eq!(shared(&["only"]), "only");
+        assert_eq!(shared(&[]), "postgres");
     }
 
     #[test]

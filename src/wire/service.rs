@@ -47,8 +47,9 @@ impl Service {
         if let Some(name) = &self.persistence_engine {
             attrs.text(svc::PE_NAME, name);
         }
-        // The mask says that every flag is meant; the kernel keeps its own bit whatever we send.
-        attrs.pair(svc::FLAGS, self.flags.0, u32::MAX);
+        // The mask says that every flag is meant. The kernel's own bit is never sent: a new service that has it counts
+        // as found in the table already and is not put there (`ip_vs_svc_hash`), so that nothing could delete it.
+        attrs.pair(svc::FLAGS, self.flags.without(ServiceFlags::HASHED).0, u32::MAX);
         attrs.u32(svc::TIMEOUT, self.timeout);
         match self.netmask {
             Netmask::V4(mask) => attrs.bytes4(svc::NETMASK, mask.octets()),

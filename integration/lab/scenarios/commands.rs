@@ -110,7 +110,7 @@ fn service_key(dice: &mut fastrand::Rng) -> ServiceKey {
 fn service(dice: &mut fastrand::Rng, key: ServiceKey) -> Service {
     let all = ServiceFlags(0x3d);
     let flags = match dice.u8(..10) {
-        0 => ServiceFlags(dice.u32(..)).without(ServiceFlags::HASHED),
+        0 => ServiceFlags(dice.u32(..)),
         1..6 => ServiceFlags(dice.u32(..) & all.0),
         _ => ServiceFlags::default(),
     };

@@ -95,7 +95,8 @@ fn join_by_router(place: Place) -> Result<()> {
     routes.extend(addresses("servers", ["10.8.0.254/24", "fd00:8::fe/64"]));
     let mut ways = gateway("10.8.0.254", "fd00:8::fe").to_vec();
     if place == Place::Apart {
-        legs.push("link del back".to_owned());
+        // Its end at the switch is what the next scenario begins with.
+        legs.extend(["addr flush dev back".to_owned(), "link set back down".to_owned()]);
         root.push(format!(
             "link add directors netns {router} type veth peer name front netns {director}"
         ));

@@ -101,7 +101,8 @@ fn http(proxy: Proxy<'_>, option: &Statement, is_known: bool, report: &mut Repor
         let why = format!("beyond the role it asked for {}, which has no key here", asked.beyond);
         report.note(option, path, why);
     }
-    let (target, answer) = expected(proxy, asked, report);
+    let is_bare = matches!(path, "" | "/");
+    let (target, answer) = expected(proxy, asked, is_bare, report);
     Check { is_postgres, said: said + &answer, target, ..Check::new(true) }
 }
 
@@ -112,8 +113,14 @@ fn take_method(line: &Statement) {
     }
 }
 
-/// Who may serve, after the answer that is expected, and a word on an answer that is not the usual one.
-fn expected(proxy: Proxy<'_>, asked: Asked, report: &mut Report) -> (&'static str, String) {
+/// Who may serve, after the answer that is expected, and a word on an answer that is not the usual one; `is_bare`: no
+/// path was asked for.
+fn expected(
+    proxy: Proxy<'_>,
+    asked: Asked,
+    is_bare: bool,
+    report: &mut Report,
+) -> (&'static str, String) {
     let usual = (asked.target, String::new());
     let Some(line) = proxy.last(&["http-check", "expect"]) else {
         return usual;
@@ -133,6 +140,14 @@ fn expected(proxy: Proxy<'_>, asked: Asked, report: &mut Report) -> (&'static st
         ("status", "503", false) | ("status", "200", true) if other != "any" => other,
         // What scripts beside PostgreSQL answer for a standby.
         ("status", "206", false) if other != "any" => "standby",
+        // Scripts have words of their own, whatever the path.
+        ("string" | "rstring", text, false) if guess::role(text).is_some() => {
+            guess::role(text).unwrap_or(asked.target)
+        }
+        ("string" | "rstring", _, _) if is_bare => {
+            report.hand(line, "what this answer means is not known; every server may serve until you narrow the target");
+            return ("any", String::new());
+        }
         _ => {
             report.hand(line, "what this answer means is not known; look at the target");
             return usual;

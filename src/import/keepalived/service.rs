@@ -166,8 +166,8 @@ fn alpha(line: &Statement, reals: &[Real<'_>]) -> Option<Key> {
 
 /// Quorum and what goes with it; keepalived sums up weights, pgvs counts servers.
 fn quorum(line: &Statement, reals: &[Real<'_>]) -> Vec<Key> {
-    let weight = reals.first().map_or(1, |it| it.weight.unwrap_or(1));
-    let is_even = weight > 0 && reals.iter().all(|it| it.weight.unwrap_or(1) == weight);
+    let weight = reals.first().map_or(1, |it| it.weight);
+    let is_even = weight > 0 && reals.iter().all(|it| it.weight == weight);
     let mut keys = Vec::new();
     let [quorum, hysteresis] = ["quorum", "hysteresis"].map(|it| line.last(it));
     let value = |it: Option<&Statement>| it.and_then(|it| it.word(1).parse::<u32>().ok());

@@ -112,6 +112,9 @@ fn prove(lab: &mut Lab, method: &Method) -> Result<()> {
     for service in &example.services {
         wait_serving(service, &service.serving())?;
     }
+    if method.hides_clients {
+        proof::wait_rules(&example.services)?;
+    }
     let mut proof = Proof::begin(method, example)?;
     if let Err(error) = proof.traffic(lab) {
         return Err(error.context(proof.packets()?));

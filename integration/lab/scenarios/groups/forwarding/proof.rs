@@ -23,6 +23,8 @@ use crate::table::Key;
 
 /// More than any packet holds, so that sizes along the way are tried as well.
 const BULK: usize = 200_000;
+/// The daemon gives up a first `nft` that has its modules to load on a slow machine, and tries again later.
+const RULES_LIMIT: Duration = Duration::from_secs(90);
 /// The director's addresses where it stands apart; there alone servers see it in place of clients, or tunnels from it.
 const DIRECTOR: [&str; 2] = ["10.9.0.1", "fd00:9::1"];
 
@@ -218,6 +220,7 @@ impl<'a> Proof<'a> {
         for service in &readers {
             wait_serving(service, &service.serving())?;
         }
+        lab.step(format!("pg{number} is back and takes new sessions"));
         lab.cluster_as_is()?.wait_streaming(1, 2)
     }
 }
@@ -251,9 +254,9 @@ fn psql(address: SocketAddr) -> Result<String> {
     );
     let output = Namespace::Client.inside(|| {
         let mut command = Command::new("timeout");
-        command.args(["20", "/usr/lib/postgresql/15/bin/psql", "-XqAt", "-v", "ON_ERROR_STOP=1"]);
+        command.args(["60", "/usr/lib/postgresql/15/bin/psql", "-XqAt", "-v", "ON_ERROR_STOP=1"]);
         command.args(["-U", "postgres", "-d", "postgres", "-h", &address.ip().to_string()]);
-        command.args(["-p", &address.port().to_string()]).env("PGCONNECT_TIMEOUT", "10");
+        command.args(["-p", &address.port().to_string()]).env("PGCONNECT_TIMEOUT", "30");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("start psql")?;
         let mut stdin = child.stdin.take().context("psql without standard input")?;
@@ -271,6 +274,27 @@ fn psql(address: SocketAddr) -> Result<String> {
     let bulk = lines.next().unwrap_or_default().len();
     ensure!(bulk == BULK, "psql at {address}: {bulk} of {BULK} bytes came back");
     Ok(row)
+}
+
+/// Waits until the kernel has rules that rewrite the clients' addresses, by what nft lists of it.
+pub(super) fn wait_rules(services: &[Service]) -> Result<()> {
+    let deadline = Instant::now() + RULES_LIMIT;
+    loop {
+        let output = Namespace::Director.inside(|| {
+            Command::new("nft").args(["-n", "list", "ruleset"]).output().context("start nft")
+        })?;
+        let list = String::from_utf8_lossy(&output.stdout);
+        let has = |it: &Service| {
+            let (address, port) = (it.address.ip(), it.address.port());
+            let meant = format!("daddr {address} ct original proto-dst {port} masquerade");
+            list.contains(&meant)
+        };
+        if services.iter().all(has) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "no rules for every service; nft lists:\n{list}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// The service's connections, incoming and outgoing packets in a list with counters.

@@ -41,9 +41,10 @@ fn write_service(text: &mut String, row: &Row<'_>, writing: Writing<'_>) -> fmt:
                 Netmask::V6(length) => write!(text, " -M {length}")?,
             }
         }
-        if let Some(engine) = &service.persistence_engine {
-            write!(text, " --pe {engine}")?;
-        }
+    }
+    // Unlike a list, a save names it without persistence too.
+    if let Some(engine) = &service.persistence_engine {
+        write!(text, " --pe {engine}")?;
     }
     if service.flags.contains(ServiceFlags::ONE_PACKET) {
         text.push_str(" -o");

@@ -46,7 +46,7 @@ use crate::lab::{Lab, NotHere};
 use crate::postgres::Programs;
 
 /// A scenario that takes longer than this hangs; `PGVS_LAB_SCENARIO_LIMIT` sets other seconds.
-const SCENARIO_LIMIT: Duration = Duration::from_secs(240);
+const SCENARIO_LIMIT: Duration = Duration::from_secs(600);
 
 fn scenario_limit() -> Duration {
     let set = std::env::var("PGVS_LAB_SCENARIO_LIMIT").ok();

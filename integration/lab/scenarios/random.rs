@@ -121,7 +121,7 @@ fn service(dice: &mut fastrand::Rng, key: ServiceKey) -> Service {
             (Family::V4, _) => Netmask::V4(Ipv4Addr::from(u32::MAX << dice.u32(0..32))),
             (Family::V6, _) => Netmask::V6(dice.u8(1..=128)),
         },
-        persistence_engine: (persistent && is_udp && dice.bool()).then(|| "sip".into()),
+        persistence_engine: (dice.u8(..) < if is_udp { 128 } else { 20 }).then(|| "sip".into()),
     }
 }
 

@@ -37,7 +37,7 @@ fn run(lab: &mut Lab) -> Result<()> {
         "ESTABLISHED",
         "SYN_RECV",
         "FIN_WAIT",
-        "CLOSE ",
+        "CLOSE_WAIT",
         "UDP ",
         "10.9.0.2:0",
         "[fd00:9::2]",
@@ -144,12 +144,19 @@ impl Traffic {
                     })?);
             }
         }
-        let (open, clients) = Namespace::Client.inside(|| Ok((streams()?, datagrams()?)))?;
+        let (mut open, clients) = Namespace::Client.inside(|| Ok((streams()?, datagrams()?)))?;
+        let mut accepted = Vec::new();
         for listener in &listeners {
             listener.set_nonblocking(true)?;
-            // One of each server's is closed by the server.
-            drop(listener.accept().context("accept")?);
+            // Some of each server's are closed by the server: half, so that they stay in that state.
+            for (stream, _) in std::iter::from_fn(|| listener.accept().ok()).take(6) {
+                // Those that the client has reset are none any more.
+                drop(stream.shutdown(Shutdown::Write));
+                accepted.push(stream);
+            }
         }
+        ensure!(accepted.len() > 4, "only {} connections were accepted", accepted.len());
+        open.extend(accepted);
         Ok(Self { _listeners: listeners, _open: open, _servers: servers, _clients: clients })
     }
 }
@@ -164,7 +171,7 @@ fn streams() -> Result<Vec<TcpStream>> {
             stream.write_all(b"counted").context("send")?;
             match number {
                 0 => stream.shutdown(Shutdown::Write).context("shut down")?,
-                // Unread bytes or not: the kernel answers a reset, which is seen as CLOSE.
+                // A reset, which is seen as CLOSE for ten seconds.
                 1 => rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?,
                 _ => (),
             }

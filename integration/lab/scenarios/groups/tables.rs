@@ -31,10 +31,13 @@ const SERVICES: usize = 8;
 /// A word on how it goes, so often.
 const EVERY: u64 = 50;
 
-/// Every way to list or save a whole table, as lines of `-R`: one process prints them all.
+/// One table of so many is listed by name too: each name costs both programs a question that nobody answers.
+const NAMED: u64 = 20;
+/// Lists by name.
+const NAMES: &str = "-L\n-L --tun-info --rate\n-S\n";
+/// Every way to list or save a whole table by number, as lines of `-R`: one process prints them all.
 const LISTS: &str = "\
 -L -n
--L
 -l -n --stats
 -L -n --rate
 -L -n --thresholds
@@ -45,11 +48,10 @@ const LISTS: &str = "\
 -L -n --nosort
 -L -n --thresholds --nosort
 -L -n --sort
--L --tun-info --rate
+-L -n --tun-info --rate
 -L -n -c
 -L --timeout
 -L --daemon
--S
 ";
 
 fn run(lab: &mut Lab) -> Result<()> {
@@ -102,7 +104,7 @@ fn one(lab: &Lab, seed: u64, count: &mut Count) -> Result<()> {
     let services = dice.usize(..=SERVICES);
     let odd = random::table(dice, services);
     let table = readable(odd.clone());
-    let mut known = Listed::default();
+    let mut known = Listed { by_name: seed.is_multiple_of(NAMED), ..Listed::default() };
 
     // What ipvsadm cannot build, it can list.
     make(&odd)?;
@@ -181,6 +183,7 @@ fn pgvs(lab: &Lab, arguments: &[&str], input: &str, code: i32) -> Result<Said> {
 /// The lists that both programs printed last.
 #[derive(Debug, Default)]
 struct Listed {
+    by_name: bool,
     ours: Option<String>,
     theirs: Option<String>,
 }
@@ -188,11 +191,12 @@ struct Listed {
 impl Listed {
     /// Has a program build something, list what there is in every way, and save it.
     fn lists(&mut self, lab: &Lab, build: &str, table: &Table, program: Program) -> Result<()> {
-        let mut lines = format!("{build}{LISTS}");
+        let names = if self.by_name { NAMES } else { "" };
+        let mut lines = format!("{build}{LISTS}{names}");
         for key in table.services.keys() {
             if let Some(option) = option(*key) {
                 lines +=
-                    &format!("-L -n {option}\n-L -n --stats {option}\n-L --tun-info {option}\n");
+                    &format!("-L -n {option}\n-L -n --stats {option}\n-L -n --tun-info {option}\n");
             }
         }
         let out = program.lines(lab, &(lines + "-S -n\n"))?;

@@ -2,6 +2,8 @@
 //!
 //! No flag remembers what the kernel has: `actual` is what was read or acknowledged, and void after any doubt.
 
+mod saving;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -25,8 +27,6 @@ use crate::wire::proc::ProcTable;
 const CHECK_EVERY: Duration = Duration::from_millis(500);
 /// What the cheap list does not show is read this often.
 const DUMP_EVERY: Duration = Duration::from_secs(30);
-/// So long after a failure the state file is tried again.
-const SAVE_AGAIN: Duration = Duration::from_secs(5);
 /// At most so many changes by other programs are told from one read.
 const TELL: usize = 20;
 
@@ -291,21 +291,6 @@ impl Reconciler {
         self.last_failure = Some(why);
     }
 
-    /// The state file was written, or could not be: then it is said, and the work goes on.
-    pub(super) fn saved(
-        &mut self,
-        result: Result<(), Box<str>>,
-        now: Time,
-        actions: &mut Vec<Action>,
-    ) {
-        self.is_saving = false;
-        let before = std::mem::replace(&mut self.save_failure, result.err());
-        self.save_again = self.save_failure.as_ref().map(|_| now.after(SAVE_AGAIN));
-        if let Some(why) = self.save_failure.clone().filter(|_| before != self.save_failure) {
-            actions.push(Action::Report(Transition::StateNotSaved(why)));
-        }
-    }
-
     /// Ends the cuts that the kernel has had time to carry out; names the pools to be decided anew.
     pub(super) fn release_cuts(&self, membership: &mut Membership, now: Time) -> BTreeSet<usize> {
         membership.release_cuts(self.actual.as_ref(), now)
@@ -343,10 +328,7 @@ impl Reconciler {
             Kernel::Ready => self.next(membership, stopping, now, actions),
             Kernel::Unknown(_) | Kernel::Dumping | Kernel::Checking | Kernel::Applying => (),
         }
-        let is_due = self.save_again.is_some_and(|at| at <= now);
-        if (self.is_memory_dirty || is_due) && !self.is_saving {
-            self.save(actions);
-        }
+        self.save_if_due(now, actions);
         self.finish(stopping, now, actions);
     }
 
@@ -385,14 +367,6 @@ impl Reconciler {
     /// A service is written to the state file before it is made, and what its packets need is there.
     pub(super) fn is_safe_to_make(&self, key: ServiceKey) -> bool {
         self.saved.contains(&key) && !self.is_saving && self.settings.may_make()
-    }
-
-    fn save(&mut self, actions: &mut Vec<Action>) {
-        self.is_memory_dirty = false;
-        self.save_again = None;
-        self.is_saving = true;
-        self.saved = self.memory.owned.clone();
-        actions.push(Action::SaveState(self.memory.clone()));
     }
 
     /// Says once that everything wanted is there, and that a stop may go on.

@@ -125,7 +125,8 @@ impl Build {
     pub(crate) fn place(&self, to: DestinationKey) -> Result<(), Errno> {
         let is_unicast = match to.0.ip() {
             IpAddr::V4(v4) => {
-                v4.octets()[0] != 0
+                // Of 0.0.0.0/8 only the first has been special since Linux 5.3.
+                !v4.is_unspecified()
                     && !v4.is_multicast()
                     && !v4.is_broadcast()
                     && !self.broadcasts.contains(&v4.into())

@@ -26,7 +26,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[Scenario {
 }];
 
 /// Changes that are tried, unless `PGVS_LAB_OPS` says how many.
-const OPS: usize = 2500;
+const OPS: usize = 5000;
 /// At most so many changes are sent at once.
 const BATCH: usize = 150;
 /// So many differences are told.
@@ -145,7 +145,7 @@ fn same_state(real: &mut Kernel, simulated: &Simulated) -> Result<()> {
 fn same_table(who: &str, read: &Table, expected: &Table) -> Result<()> {
     for (key, entry) in &expected.services {
         let found = read.services.get(key);
-        ensure!(found == Some(entry), "{who}: {key} is\n{found:#?}\nsimulated\n{entry:#?}");
+        ensure!(found == Some(entry), "{who}: {key} is\n{found:?}\nsimulated\n{entry:?}");
     }
     let more = read.services.keys().find(|key| !expected.services.contains_key(key));
     ensure!(more.is_none(), "{who}: {more:?} is there, and not in the simulated kernel");

@@ -145,8 +145,8 @@ pub(super) const SAVED: &str = "\
 -a --sctp-service 10.9.0.113:53 -r 10.8.0.31:53 -i -w 100 --tun-type gre --tun-csum
 -a --sctp-service 10.9.0.113:53 -r 10.8.0.32:53 -i -w 100 --tun-type gre --tun-csum
 -A -f 7 -s wlc -p 60 --pe sip
--a -f 7 -r 10.8.0.31:0 -g -w 100
--a -f 7 -r 10.8.0.32:0 -g -w 100
+-a -f 7 -r 10.8.0.31:53 -g -w 100
+-a -f 7 -r 10.8.0.32:53 -g -w 100
 -A -t 10.9.0.114:0 -s wlc -p 600
 -a -t 10.9.0.114:0 -r 10.8.0.31:0 -m -w 100
 -a -t 10.9.0.114:0 -r 10.8.0.32:0 -m -w 100
@@ -155,5 +155,5 @@ pub(super) const SAVED: &str = "\
 -a -u [fd00:9::110]:53 -r 10.8.0.33:53 -i -w 100 --tun-type ipip
 -A -f 9 -6 -s fo
 -a -f 9 -6 -r [fd00:8::31]:53 -m -w 100
--a -f 9 -6 -r 10.8.0.33:0 -i -w 100 --tun-type ipip
+-a -f 9 -6 -r 10.8.0.33:53 -i -w 100 --tun-type ipip
 ";

@@ -10,6 +10,7 @@ pub mod effects;
 pub mod files;
 pub mod lock;
 pub mod log;
+pub mod memory;
 pub mod names;
 pub mod netlink;
 pub mod notify;

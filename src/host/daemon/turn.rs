@@ -15,6 +15,7 @@ use crate::engine::controller::Controller;
 use crate::engine::event::{Action, Event, Transition};
 use crate::host::clock::{Clock, unix_millis};
 use crate::host::effects::{Effects, History, kind, words};
+use crate::host::memory;
 use crate::host::notify::Notifier;
 use crate::host::probe::Report;
 use crate::host::signals::{Signals, Wish};
@@ -87,6 +88,8 @@ pub(super) struct Daemon {
     stop_by: Option<Time>,
     has_stopped: bool,
     is_paused: bool,
+    /// Whether a configuration was taken in, and what that took has not been given back.
+    is_bloated: bool,
 }
 
 /// What a status says of the daemon itself.
@@ -121,6 +124,7 @@ impl Daemon {
             stop_by: None,
             has_stopped: false,
             is_paused: false,
+            is_bloated: true,
         }
     }
 
@@ -256,6 +260,9 @@ impl Daemon {
 
     fn settled(&mut self) {
         tracing::debug!("everything wanted is in the kernel");
+        if std::mem::take(&mut self.is_bloated) {
+            drop(tokio::task::spawn_blocking(memory::give_back));
+        }
         self.waiting.settled(self.is_paused);
         self.notifier.ready("the kernel's table is as wanted");
     }
@@ -279,6 +286,7 @@ impl Daemon {
                 self.notifier.reloading();
                 self.about.refused = None;
                 self.waiting.for_settled(reply);
+                self.is_bloated = true;
                 self.step(Event::Reload(config));
             }
             Ask::ReloadRefused(why) => {

@@ -22,5 +22,7 @@ pub mod settings;
 pub mod status;
 #[cfg(test)]
 mod story;
+mod strikes;
 pub mod table;
+mod transaction;
 mod want;

@@ -94,7 +94,7 @@ pub fn import(format: Format, name: &str, text: &str, around: Around<'_>) -> Imp
     report.leftovers(&statements, "not known to this import");
     let carried = ledger::carried(&statements);
     let mut listed = report.finish();
-    let command = format!("{word} {name}");
+    let command = format!("{word} {short}");
     let mut toml = write::toml(&plan, &listed, &files, &command);
     let refused = refusals(&toml);
     if !refused.is_empty() {

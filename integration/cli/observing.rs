@@ -116,6 +116,8 @@ fn a_file_that_was_cut_off_takes_no_service_away() {
 #[test]
 fn a_plan_during_a_pause_says_what_resume_will_write() {
     let daemon = Daemon::observing(CONFIG);
+    // Returns when the table is as wanted.
+    assert_eq!(daemon.run(&["reload"]).code, 0);
     assert_eq!(daemon.run(&["pause"]).code, 0);
     daemon.write(&CONFIG.replace("weight = 50", "weight = 60"));
     let plan = daemon.run(&["plan"]);

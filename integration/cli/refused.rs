@@ -37,6 +37,25 @@ fn a_second_daemon_in_the_same_network_namespace() {
 }
 
 #[test]
+fn a_file_to_restore_that_is_wrong_is_told_with_its_line_before_anything_is_asked_of_the_kernel() {
+    let files = Daemon::files(NOTHING);
+    let path = files.path("table");
+    for (text, told) in [
+        ("-A -t 10.9.0.100:80\n\n-A -t 10.9.0.100:80 -s\n", "line 3: -s: missing argument"),
+        (
+            "{\"pgvs_save\": 1,\n \"services\": [{}]}",
+            "line 2, column 16: missing field `scheduler`",
+        ),
+        ("\n", "it is empty; nothing was changed"),
+    ] {
+        fs::write(&path, text).unwrap();
+        let said = said(pgvs().arg("restore").arg(&path));
+        let line = said.refusal();
+        assert!(line.contains(told) && line.contains("nothing was changed"), "{line}");
+    }
+}
+
+#[test]
 fn a_state_directory_that_cannot_be_written() {
     let _alone = alone();
     let files = Daemon::files(NOTHING);

@@ -152,7 +152,7 @@ fn a_destination_has_the_port_that_packets_will_have() {
     assert_eq!(masq("10.8.0.21:8053", text), pair("10.8.0.21:8053", "10.8.0.22:0"));
     // Nothing else changes it.
     let text = "fwmark = 7\nforwarding = \"dr\"";
-    assert_eq!(masq("10.8.0.21:8053", text), pair("10.8.0.21:0", "10.8.0.22:0"));
+    assert_eq!(masq("10.8.0.21:8053", text), pair("10.8.0.21:8053", "10.8.0.22:0"));
     let text = format!("{ADDRESS}forwarding = \"dr\"");
     assert_eq!(masq("10.8.0.21:53", &text), pair("10.8.0.21:53", "10.8.0.22:53"));
     // A service for all ports.

@@ -36,6 +36,18 @@ fn a_valid_file_is_counted_and_exits_0() {
 }
 
 #[test]
+fn the_price_of_full_nat_is_said_and_is_no_mistake() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pgvs.toml");
+    let text = GOOD.replace("10.9.0.", "127.0.0.").replace("\"wrr\"", "\"wrr\"\nsource_nat = true");
+    fs::write(&path, text).unwrap();
+    let output = check(&["--config", path.to_str().unwrap()], None);
+    assert!(stdout(&output).ends_with("2 of them not probed: valid\n"), "{}", stdout(&output));
+    let note = stderr(&output);
+    assert!(note.starts_with("note: full NAT (source_nat) of web: servers see"), "{note}");
+}
+
+#[test]
 fn warnings_are_counted_and_exit_0() {
     let output = check(&["--config", repository("config/pgvs.toml").to_str().unwrap()], None);
     assert!(

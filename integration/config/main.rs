@@ -12,6 +12,7 @@
 mod attributes;
 mod command;
 mod files;
+mod kernel;
 mod quorum;
 mod rules;
 mod settings;

@@ -1,5 +1,10 @@
 //! Quorum, sorry server, backups, `alpha` and `fall`: what is read, and what can never do what it says.
 
+use std::path::PathBuf;
+
+use pgvs::config::outside::HostView;
+use pgvs::config::sources::Sources;
+
 use super::{GOOD, accepted, good_with, refuses, warns};
 
 /// [`GOOD`] with these keys in the service of the pool that is not probed.
@@ -99,4 +104,17 @@ fn backups_and_falls_are_read() {
         .replace("10.8.0.11:5432\"", "10.8.0.11:5432\"\nbackup = true");
     warns(&all, "[[pool]]", "every server of pool orders is a backup", "leave `backup` out");
     refuses(&good_with("pulse = \"100ms\"", "fall = 0"), "0", "not 1 to 100", "");
+}
+
+#[test]
+fn a_program_that_cannot_be_run_is_said_before_it_is_needed() {
+    let text = web_with("quorum_down = [\"/nowhere/notify\", \"down\"]");
+    let mut sources = Sources::default();
+    sources.add("t.toml".as_ref(), &text);
+    let program = PathBuf::from("/nowhere/notify");
+    assert!(sources.questions().programs.contains(&program));
+    let programs = [(program, "/nowhere/notify: No such file or directory".into())].into();
+    let checked = sources.check(&HostView { programs, ..HostView::default() }).unwrap();
+    let [warning] = &*checked.findings.all else { panic!("{:?}", checked.findings) };
+    assert_eq!(warning.title, "/nowhere/notify: No such file or directory");
 }

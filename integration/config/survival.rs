@@ -139,6 +139,29 @@ fn ten_thousand_services_of_ten_servers_are_checked_at_once() {
     assert!(took.as_secs() < 10, "{took:?}");
 }
 
+/// Twenty services of 4,096 addresses each, over a pool of ten servers that are reached in several ways.
+#[test]
+fn eighty_thousand_addresses_in_ranges_are_checked_at_once() {
+    let mut text = String::from("[[pool]]\nname = \"p\"\nprobe = \"none\"\n");
+    for server in 0..10 {
+        let own = if server % 2 == 0 { "forwarding = \"tun\"\n" } else { "" };
+        writeln!(
+            text,
+            "[[pool.server]]\nname = \"s{server}\"\naddress = \"[2001:db8::{server}]:5432\"\n{own}"
+        )
+        .unwrap();
+    }
+    for service in 1..=20 {
+        writeln!(text, "[[service]]\nname = \"s{service}\"\npool = \"p\"\naddress = \"[2001:db8:{service}::0-fff]:5432\"").unwrap();
+    }
+    let start = processor_time();
+    let config = super::accepted(&text);
+    let took = processor_time() - start;
+    println!("20 services of 4,096 addresses: checked in {took:?}");
+    assert_eq!(config.services.len(), 81_920);
+    assert!(took.as_secs() < 10, "{took:?}");
+}
+
 #[test]
 fn ten_thousand_services_of_an_unknown_pool_are_refused_at_once() {
     let text = large().replace("\npool = \"p", "\npool = \"q");

@@ -89,7 +89,7 @@ fn a_line_in_another_programs_syntax_is_recognised() {
 fn keys_of_the_design_that_are_not_built_are_refused_as_such() {
     for (table, keys) in [
         ("[director]", &["http"][..]),
-        ("", &["vrrp", "discovery", "sync", "bgp"]),
+        ("", &["vrrp", "discovery", "bgp"]),
         ("[[pool]]", &["tcp", "http", "exec", "authority", "system_identifier", "two_primaries"]),
         ("[[pool]]\n[pool.postgres]", &["metrics", "sslrootcert"]),
         ("[[service]]", &["max_lag", "max_lag_bytes", "on_lag", "read_only_primary", "fallback"]),

@@ -16,12 +16,14 @@ use pgvs::time::Time;
 use pgvs::wire::proc::ProcTable;
 
 use crate::kernel::{Author, Kernel};
+use crate::settings::Settings;
 use crate::setup;
 
 /// The engine with a kernel that does everything at once.
 struct Bench {
     controller: Controller,
     kernel: Kernel,
+    settings: Settings,
     transactions: Vec<Vec<Op>>,
     probes: Vec<ProbeId>,
     actions: usize,
@@ -33,6 +35,7 @@ impl Bench {
         Self {
             controller: Controller::new(Arc::new(config), Memory::default(), Time::ZERO),
             kernel: Kernel::default(),
+            settings: Settings::default(),
             transactions: Vec::new(),
             probes: Vec::new(),
             actions: 0,
@@ -59,8 +62,8 @@ impl Bench {
                         events.push(Event::Applied(acks));
                     }
                     Action::SaveState(_) => events.push(Event::StateSaved(Ok(()))),
-                    Action::ReadSettings(keys) => events.push(self.kernel.settings.read(&keys)),
-                    Action::Set(settings) => events.push(self.kernel.settings.set(settings)),
+                    Action::ReadSettings(keys) => events.push(self.settings.read(&keys)),
+                    Action::Set(settings) => events.push(self.settings.set(settings)),
                     Action::StartProbe { probe, .. } => self.probes.push(probe),
                     Action::Check => self.is_checking = true,
                     Action::StopProbe(_)
@@ -187,4 +190,26 @@ fn a_second_of_pulses_of_a_thousand_servers_is_no_work_for_the_table() {
         bench.actions
     );
     assert!(ticks <= 20, "{ticks} looks at the silence of all in one second");
+}
+
+/// What this thread has cost so far: a busy machine must not fail a test.
+fn processor_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec.try_into().unwrap(), now.tv_nsec.try_into().unwrap())
+}
+
+/// The bound is far above what a debug build needs (see the printed figure), and far below what comparing every server
+/// with every other takes.
+#[test]
+fn a_reload_of_ten_thousand_probed_servers_compares_each_with_itself_only() {
+    let config = Arc::new(many(1_000, &Probe::Postgres(Arc::new(setup::probe(100)))));
+    let mut bench = Bench::new((*config).clone());
+    bench.step(Event::Tick, Time::ZERO);
+    assert_eq!(bench.probes.len(), 10_000);
+    let start = processor_time();
+    bench.step(Event::Reload(config), Time::from_millis(100));
+    let took = processor_time() - start;
+    println!("a reload of 1,000 services with 10,000 probed servers: {took:?}");
+    assert_eq!(bench.probes.len(), 10_000, "no probe starts anew");
+    assert!(took.as_secs() < 2, "{took:?}");
 }

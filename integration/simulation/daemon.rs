@@ -89,7 +89,13 @@ fn moved(memory: &Memory, shift: impl Fn(At) -> At) -> Memory {
     let draining = memory.draining.iter().map(|(&key, &at)| (key, shift(at)));
     let paused = memory.paused.map(|pause| Pause { until: pause.until.map(&shift) });
     let sync_daemons = memory.sync_daemons.clone();
-    Memory { owned: memory.owned.clone(), draining: draining.collect(), paused, sync_daemons }
+    Memory {
+        owned: memory.owned.clone(),
+        draining: draining.collect(),
+        paused,
+        writers: memory.writers.clone(),
+        sync_daemons,
+    }
 }
 
 impl World {
@@ -282,11 +288,14 @@ impl World {
             Action::Check => self.begin_check(),
             Action::Apply(ops) => self.begin_apply(ops),
             Action::ReadSettings(keys) => {
-                let event = self.kernel.settings.read(&keys);
+                let event = match self.troubles.is_kernel_gone {
+                    true => Event::SettingsRead(Err("the kernel has no IPVS".into())),
+                    false => self.settings.read(&keys),
+                };
                 self.answer_settings(event);
             }
             Action::Set(settings) => {
-                let event = self.kernel.settings.set(settings);
+                let event = self.settings.set(settings);
                 self.answer_settings(event);
             }
             Action::SaveState(memory) => self.begin_save(memory),

@@ -1,7 +1,6 @@
 //! What breaks, at random: servers, the network, the kernel's table, the disk, the daemon itself.
 
 use pgvs::engine::event::Event;
-use pgvs::model::op::Errno;
 use pgvs::model::postgres::Role;
 
 use crate::cluster::{Obstacle, Stage, identity_of};
@@ -14,8 +13,12 @@ use crate::world::{At, MS, SECOND, What, World};
 pub(crate) struct Troubles {
     pub(crate) is_kernel_slow: bool,
     pub(crate) is_kernel_flaky: bool,
+    /// The module is not there, and nothing loads it.
+    pub(crate) is_kernel_gone: bool,
+    /// Another program writes what we write, just before we do.
+    pub(crate) is_rival: bool,
     /// When the kernel last was in trouble; refusals are waited out for up to 30 s.
-    kernel_until: At,
+    pub(crate) kernel_until: At,
     /// How many faults are left.
     pub(crate) faults: u64,
 }
@@ -248,21 +251,6 @@ impl World {
         }
     }
 
-    fn break_kernel(&mut self) {
-        match self.rng.u8(0..3) {
-            0 => self.troubles.is_kernel_slow = true,
-            1 => self.troubles.is_kernel_flaky = true,
-            _ => {
-                self.kernel.refuses =
-                    Some(setup::pick(&mut self.rng, &[Errno::EPERM, Errno::ENOMEM]))
-            }
-        }
-        self.note("the kernel is in trouble".into());
-        let wait = self.rng.u64(100 * MS..6 * SECOND);
-        self.troubles.kernel_until = self.now + wait + 40 * SECOND;
-        self.after(wait, What::Relief(Relief::Kernel));
-    }
-
     fn break_disk(&mut self) {
         self.disk.is_full = self.rng.bool();
         self.disk.is_slow = self.rng.bool();
@@ -314,11 +302,7 @@ impl World {
             Relief::Obstacle(server) => self.servers[server].obstacle = Obstacle::None,
             Relief::Network(server) => self.servers[server].is_reachable = true,
             Relief::Machine(server) => self.servers[server].is_frozen = false,
-            Relief::Kernel => {
-                self.troubles.is_kernel_slow = false;
-                self.troubles.is_kernel_flaky = false;
-                self.kernel.refuses = None;
-            }
+            Relief::Kernel => self.relieve_kernel(),
             Relief::Disk => {
                 self.disk.is_full = false;
                 self.disk.is_slow = false;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use pgvs::config::{Config, Pool, PostgresProbe, Probe, Target};
+use pgvs::config::{Config, Pool, PostgresProbe, Probe, Server, Target};
 use pgvs::engine::evidence::{Evidence, Observation, of};
 use pgvs::model::destination::DestinationKey;
 use pgvs::model::postgres::{Facts, Role, Timeline};
@@ -49,6 +49,8 @@ struct Heard {
     /// It is shutting down or starting: only a fresh connection that is admitted says otherwise.
     is_closed: bool,
     has_session: bool,
+    /// Fresh connections that were refused since one was admitted.
+    refusals: u32,
     /// Nothing listened there when it was last asked: hard evidence where no session answers.
     is_refused: bool,
 }
@@ -79,6 +81,7 @@ impl Ears {
             is_condemned: false,
             is_closed: false,
             has_session: false,
+            refusals: 0,
             is_refused: false,
         });
         let mut is_answer = true;
@@ -92,7 +95,7 @@ impl Ears {
                 heard.facts = Some(*facts);
                 heard.is_condemned = heard.is_closed;
             }
-            Observation::Admitted => heard.is_closed = false,
+            Observation::Admitted => (heard.is_closed, heard.refusals) = (false, 0),
             Observation::SessionEnded(word) => {
                 heard.has_session = false;
                 is_answer = word.is_some();
@@ -100,10 +103,19 @@ impl Ears {
             Observation::NotAdmitted(error) => match of(error) {
                 // A session may have ended unheard a moment ago; the next refusal is sure.
                 Evidence::Gone => {
-                    heard.is_refused = true;
-                    heard.is_condemned |= !std::mem::take(&mut heard.has_session);
+                    heard.refusals += 1;
+                    let had_session = std::mem::take(&mut heard.has_session);
+                    if heard.refusals >= settings.fall {
+                        heard.is_refused = true;
+                        heard.is_condemned |= !had_session;
+                    }
                 }
-                Evidence::NotNow => (heard.is_condemned, heard.is_closed) = (true, true),
+                Evidence::NotNow => {
+                    heard.refusals += 1;
+                    if heard.refusals >= settings.fall {
+                        (heard.is_condemned, heard.is_closed) = (true, true);
+                    }
+                }
                 Evidence::Silence | Evidence::Blind => is_answer = false,
                 Evidence::Full
                 | Evidence::Refusing(_)
@@ -134,7 +146,7 @@ impl Ears {
     }
 
     /// What a server said, as long as nothing hard speaks against it.
-    fn standing_word(&self, asked: &Asked, now: Time) -> Option<Facts> {
+    pub(crate) fn standing_word(&self, asked: &Asked, now: Time) -> Option<Facts> {
         let heard =
             self.heard.get(asked).filter(|heard| !heard.is_condemned && !heard.is_refused)?;
         heard.facts.filter(|_| now.since(heard.last_answer) < LOST_AFTER)
@@ -152,7 +164,8 @@ impl World {
         let asked: Vec<Asked> = probers.map(|it| (it.address, (*it.settings).clone())).collect();
         let all = asked.iter().all(|asked| {
             self.watch.ears.heard.get(asked).is_some_and(|heard| {
-                !heard.is_condemned && heard.facts.is_some() && answered(heard.last_answer)
+                let is_doubted = heard.is_condemned || heard.refusals > 0;
+                !is_doubted && heard.facts.is_some() && answered(heard.last_answer)
             })
         });
         let is_calm =
@@ -163,7 +176,13 @@ impl World {
         }
     }
 
-    fn pool_of(&self, key: ServiceKey) -> Option<(Target, &Pool, &PostgresProbe)> {
+    /// Whether nothing has changed about a server for longer than the engine needs to see it.
+    pub(crate) fn is_long_heard(&self, asked: &Asked) -> bool {
+        let now = self.daemon_time();
+        self.watch.ears.heard.get(asked).is_some_and(|it| now.since(it.since) > RISE)
+    }
+
+    pub(crate) fn pool_of(&self, key: ServiceKey) -> Option<(Target, &Pool, &PostgresProbe)> {
         let service = self.in_force(key)?;
         let pool = self.daemon.as_ref()?.config.pool(&service.pool)?;
         match &pool.probe {
@@ -175,7 +194,22 @@ impl World {
     /// Whether the probe of a destination has heard its role.
     pub(crate) fn is_heard(&self, key: ServiceKey, to: DestinationKey) -> bool {
         let probe = self.pool_of(key).map(|(_, _, settings)| settings.clone());
-        probe.is_some_and(|probe| self.watch.ears.last_word(&(to.0, probe)).is_some())
+        let Some(server) = self.member_at(key, to) else { return false };
+        probe.is_some_and(|probe| self.watch.ears.last_word(&(server.address, probe)).is_some())
+    }
+
+    /// The server that the kernel knows by this in a service.
+    fn member_at(&self, key: ServiceKey, to: DestinationKey) -> Option<&Server> {
+        let (service, (_, pool, _)) = (self.in_force(key)?, self.pool_of(key)?);
+        pool.servers.iter().find(|server| setup::key_in(service, server) == to)
+    }
+
+    /// Whether servers of several clusters have spoken: whoever is a stranger is fenced.
+    pub(crate) fn is_mixed(&self, pool: &Pool, settings: &PostgresProbe) -> bool {
+        let word = |address| self.watch.ears.last_word(&(address, settings.clone()));
+        let mut said = pool.servers.iter().filter_map(|it| word(it.address)?.system_identifier);
+        let first = said.next();
+        said.any(|other| Some(other) != first)
     }
 
     /// Soft evidence never takes a service's last usable destination; what everybody's silence takes is nothing.
@@ -195,6 +229,7 @@ impl World {
         if let Some(since) = ears.all_silent_since
             && now < since.after(daemon.config.director.freeze_timeout)
             && !fallen.is_empty()
+            && !daemon.is_stopping
         {
             self.fail(&format!("{key} loses {fallen:?} while all are silent at once"));
         }
@@ -203,17 +238,13 @@ impl World {
         }
         let said = |address| ears.standing_word(&(address, settings.clone()), now);
         let words: Vec<Facts> = pool.servers.iter().filter_map(|it| said(it.address)).collect();
-        let is_mixed = words.iter().any(|a| a.system_identifier != words[0].system_identifier);
         let primaries = words.iter().filter(|word| word.role == Role::Primary).count();
         let standbys = words.len() - primaries;
-        if is_mixed || primaries > 1 || daemon.is_stopping {
+        if self.is_mixed(pool, settings) || primaries > 1 || daemon.is_stopping {
             return;
         }
         for to in fallen {
-            let member = self.in_force(key).and_then(|service| {
-                pool.servers.iter().find(|server| setup::key_in(service, server) == *to)
-            });
-            let Some(member) = member else { continue };
+            let Some(member) = self.member_at(key, *to) else { continue };
             // One that comes up may still fall by what was heard before.
             let asked = (member.address, settings.clone());
             let is_long = ears.heard.get(&asked).is_some_and(|it| now.since(it.since) > RISE);
@@ -251,10 +282,12 @@ impl World {
         };
         let now = self.daemon_time();
         let ears = &self.watch.ears;
-        for to in new.iter().filter(|to| !old.contains(to)) {
+        let sorry = self.sorry_server(key);
+        for to in new.iter().filter(|to| !old.contains(to) && sorry != Some(**to)) {
             let adopted = ears.adopted.as_ref().and_then(|table| table.destination(key, *to));
             let was_adopted = adopted.is_some_and(|it| it.weight.is_usable());
-            let asked = (to.0, settings.clone());
+            let Some(member) = self.member_at(key, *to) else { continue };
+            let asked = (member.address, settings.clone());
             match ears.last_word(&asked) {
                 None if was_adopted => continue,
                 Some(word) if word.role == Role::Primary => (),

@@ -25,14 +25,20 @@ impl World {
     /// `ipvsadm -C`, and sysctls and timeouts as in a kernel that was just started.
     pub(crate) fn flush_all(&mut self) {
         self.note("another program clears the table and the settings".into());
-        self.kernel.settings.forget();
-        for key in self.kernel.services.keys().copied().collect::<Vec<_>>() {
-            self.write_as_other(&Op::DeleteService(key));
+        self.settings.forget();
+        let keys: Vec<_> = self.kernel.services.keys().copied().collect();
+        let flush = self.rng.u64(MS..FLUSH_LIMIT);
+        self.kernel.flush(Author::Intruder, flush, self.now);
+        for key in keys {
+            self.watch_other(key);
         }
         self.watch.foreign.clear();
     }
 
     pub(crate) fn write_as_other(&mut self, op: &Op) {
+        if self.troubles.is_kernel_gone {
+            return;
+        }
         let flush = self.rng.u64(MS..FLUSH_LIMIT);
         // What does not fit is refused to them as well.
         if self.kernel.carry_out(op, Author::Intruder, flush, self.now).is_ok() {
@@ -58,7 +64,7 @@ impl World {
         };
     }
 
-    fn any_service(&mut self) -> Service {
+    pub(crate) fn any_service(&mut self) -> Service {
         let scheduler = Scheduler::new(setup::pick(&mut self.rng, &SCHEDULERS)).unwrap();
         Service::plain(scheduler, Family::V4)
     }

@@ -93,6 +93,7 @@ impl World {
                 Event::KernelFailed("apply: no buffer space available".into())
             }
             Job::Apply { ops, results, .. } if ops.is_empty() => Event::Applied(results),
+            Job::Apply { .. } if self.troubles.is_kernel_gone => self.gone(),
             Job::Apply { mut ops, mut results, breaks_at, gap } => {
                 let op = ops.pop_front().unwrap();
                 let result = self.carry_out(&op);
@@ -108,6 +109,10 @@ impl World {
 
     /// One change by the daemon, and everything that must hold after it.
     pub(crate) fn carry_out(&mut self, op: &Op) -> Result<(), Errno> {
+        if self.troubles.is_kernel_gone {
+            return Err(Errno::ENOENT);
+        }
+        self.rival(op);
         let before = self.watch_before(op);
         let is_short = self.troubles.is_kernel_flaky && self.rng.u8(0..10) == 0;
         let flush = self.rng.u64(MS..FLUSH_LIMIT);
@@ -122,6 +127,9 @@ impl World {
     }
 
     fn dumped(&mut self, confirm: &[ServiceKey], before: Table, writes: u64) -> Event {
+        if let Some(failed) = self.mute() {
+            return failed;
+        }
         if self.troubles.is_kernel_flaky && self.rng.u8(0..6) == 0 {
             return Event::KernelFailed("dump: no buffer space available".into());
         }
@@ -155,6 +163,9 @@ impl World {
     }
 
     fn checked(&mut self) -> Event {
+        if self.troubles.is_kernel_gone {
+            return self.gone();
+        }
         if self.troubles.is_kernel_flaky && self.rng.u8(0..10) == 0 {
             return Event::KernelFailed("read /proc/net/ip_vs: interrupted".into());
         }

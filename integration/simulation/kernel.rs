@@ -1,22 +1,25 @@
 //! The simulated kernel: a table with its error numbers, connections, and the trash of what was deleted.
+//!
+//! The lab includes this file as well and holds it against a real kernel, so it knows nothing of the world around.
+
+#[path = "kernel/rules.rs"]
+mod rules;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use pgvs::model::destination::{Connections, Destination, DestinationKey, Forwarding};
 use pgvs::model::op::{Errno, Op};
-use pgvs::model::service::{Netmask, Service, ServiceFlags, ServiceKey};
+use pgvs::model::service::{Netmask, Protocol, Service, ServiceFlags, ServiceKey};
 use pgvs::model::table::{Counters, Entry, Table};
 
-use crate::settings::Settings;
-use crate::world::{At, MS};
+pub(crate) use rules::{Build, SCHEDULERS, found_by};
 
-/// Schedulers whose modules the simulated kernel has.
-pub(crate) const SCHEDULERS: [&str; 5] = ["rr", "wrr", "lc", "wlc", "sh"];
+/// Microseconds since the simulation began.
+pub(crate) type At = u64;
 
-/// Ticks per second of the simulated kernel.
-const HZ: u32 = 250;
+/// So long the kernel needs at most to flush the connections of what was deleted.
+pub(crate) const FLUSH_LIMIT: At = 200_000;
 
 /// Who last wrote a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub(crate) struct SimDestination {
 #[derive(Clone, Debug)]
 pub(crate) struct SimService {
     pub(crate) service: Service,
+    /// The persistence timeout as the kernel keeps it.
+    ticks: u32,
     pub(crate) destinations: BTreeMap<DestinationKey, SimDestination>,
 }
 
@@ -60,8 +65,7 @@ pub(crate) struct Kernel {
     pub(crate) trash: BTreeMap<(ServiceKey, DestinationKey), Trash>,
     /// Every change is refused with this number.
     pub(crate) refuses: Option<Errno>,
-    /// What is set beside the table.
-    pub(crate) settings: Settings,
+    pub(crate) build: Build,
 }
 
 impl Kernel {
@@ -83,53 +87,82 @@ impl Kernel {
             return Err(errno);
         }
         self.trash.retain(|_, trash| trash.flushed_at > now);
+        let key = found_by(op.service());
         match op {
-            Op::AddService(key, service) => {
-                known(service)?;
-                if self.services.contains_key(key) {
-                    return Err(Errno::EEXIST);
-                }
-                let service =
-                    SimService { service: service.clone(), destinations: BTreeMap::new() };
-                self.services.insert(*key, service);
+            Op::AddService(_, service) => self.add(key, service),
+            Op::EditService(_, service) => {
+                rules::readable(service)?;
+                let old = self.services.get_mut(&key).ok_or(Errno::ESRCH)?;
+                (old.service, old.ticks) = self.build.service(key, service)?;
+                Ok(())
             }
-            Op::EditService(key, service) => {
-                known(service)?;
-                self.services.get_mut(key).ok_or(Errno::ESRCH)?.service = service.clone();
-            }
-            Op::DeleteService(key) => {
-                let service = self.services.remove(key).ok_or(Errno::ESRCH)?;
+            Op::DeleteService(_) => {
+                let service = self.services.remove(&key).ok_or(Errno::ESRCH)?;
                 for (to, gone) in service.destinations {
                     let trash = Trash { sessions: gone.sessions, flushed_at: now + flush, author };
-                    self.trash.insert((*key, to), trash);
+                    self.trash.insert((key, to), trash);
                 }
+                Ok(())
             }
-            Op::AddDestination(key, to, destination) => {
-                let service = self.services.get_mut(key).ok_or(Errno::ESRCH)?;
-                acceptable(*to, destination)?;
-                if service.destinations.contains_key(to) {
-                    return Err(Errno::EEXIST);
-                }
-                let revived = self.trash.remove(&(*key, *to));
-                let sessions = revived.map(|trash| trash.sessions).unwrap_or_default();
-                let new = SimDestination { destination: *destination, sessions, author };
-                service.destinations.insert(*to, new);
+            Op::AddDestination(_, to, destination) => {
+                self.add_destination(key, *to, *destination, author)
             }
-            Op::EditDestination(key, to, destination) => {
-                let service = self.services.get_mut(key).ok_or(Errno::ESRCH)?;
-                acceptable(*to, destination)?;
+            Op::EditDestination(_, to, destination) => {
+                let service = self.services.get_mut(&key).ok_or(Errno::ESRCH)?;
+                self.build.family(key, *to, destination)?;
+                self.build.numbers(destination)?;
                 let old = service.destinations.get_mut(to).ok_or(Errno::ENOENT)?;
                 old.destination = *destination;
                 old.author = author;
+                Ok(())
             }
-            Op::DeleteDestination(key, to) => {
-                let service = self.services.get_mut(key).ok_or(Errno::ESRCH)?;
+            Op::DeleteDestination(_, to) => {
+                let service = self.services.get_mut(&key).ok_or(Errno::ESRCH)?;
                 let gone = service.destinations.remove(to).ok_or(Errno::ENOENT)?;
                 let trash = Trash { sessions: gone.sessions, flushed_at: now + flush, author };
-                self.trash.insert((*key, *to), trash);
+                self.trash.insert((key, *to), trash);
+                Ok(())
             }
         }
+    }
+
+    fn add(&mut self, key: ServiceKey, service: &Service) -> Result<(), Errno> {
+        rules::readable(service)?;
+        if self.services.contains_key(&key) {
+            return Err(Errno::EEXIST);
+        }
+        let (service, ticks) = self.build.service(key, service)?;
+        self.services.insert(key, SimService { service, ticks, destinations: BTreeMap::new() });
         Ok(())
+    }
+
+    fn add_destination(
+        &mut self,
+        key: ServiceKey,
+        to: DestinationKey,
+        destination: Destination,
+        author: Author,
+    ) -> Result<(), Errno> {
+        let service = self.services.get_mut(&key).ok_or(Errno::ESRCH)?;
+        self.build.family(key, to, &destination)?;
+        self.build.numbers(&destination)?;
+        if service.destinations.contains_key(&to) {
+            return Err(Errno::EEXIST);
+        }
+        let revived = self.trash.remove(&(key, to));
+        if revived.is_none() {
+            self.build.place(to)?;
+        }
+        let sessions = revived.map(|trash| trash.sessions).unwrap_or_default();
+        service.destinations.insert(to, SimDestination { destination, sessions, author });
+        Ok(())
+    }
+
+    /// `ipvsadm -C`.
+    pub(crate) fn flush(&mut self, author: Author, flush: At, now: At) {
+        for key in self.services.keys().copied().collect::<Vec<_>>() {
+            self.carry_out(&Op::DeleteService(key), author, flush, now).unwrap_or_default();
+        }
     }
 
     pub(crate) fn table(&self) -> Table {
@@ -157,20 +190,28 @@ impl Kernel {
         );
         for (key, service) in &self.services {
             let scheduler = &service.service.scheduler;
+            let flags = service.service.flags;
+            let ops = if flags.contains(ServiceFlags::ONE_PACKET) { "ops " } else { "" };
             match key {
-                ServiceKey::Address { address, .. } => {
-                    write!(text, "TCP  {} {scheduler} ", hex(*address)).unwrap();
+                ServiceKey::Address { protocol, address: SocketAddr::V4(v4) } => {
+                    let (name, address) = (protocol_name(*protocol), hex((*v4).into()));
+                    text.push_str(&format!("{name}  {address} {scheduler} {ops} "));
+                }
+                ServiceKey::Address { protocol, address: SocketAddr::V6(v6) } => {
+                    let (name, address) = (protocol_name(*protocol), hex((*v6).into()));
+                    text.push_str(&format!("{name}  {address} {scheduler} "));
                 }
                 ServiceKey::FwMark { mark, .. } => {
-                    write!(text, "FWM  {mark:08X} {scheduler} ").unwrap();
+                    text.push_str(&format!("FWM  {mark:08X} {scheduler} {ops}"));
                 }
             }
-            if service.service.flags.contains(ServiceFlags::PERSISTENT) {
+            if flags.contains(ServiceFlags::PERSISTENT) {
                 let mask = match service.service.netmask {
                     Netmask::V4(mask) => u32::from(mask),
                     Netmask::V6(length) => u32::from(length).swap_bytes(),
                 };
-                write!(text, "persistent {} {mask:08X}", service.service.timeout * HZ).unwrap();
+                let ticks = service.ticks.cast_signed();
+                text.push_str(&format!("persistent {ticks} {mask:08X}"));
             }
             text.push('\n');
             for (to, it) in &service.destinations {
@@ -182,8 +223,10 @@ impl Kernel {
                 };
                 let (weight, active) = (it.destination.weight.0, it.active(now));
                 let to = hex(to.0);
-                writeln!(text, "  -> {to}      {forward:<7} {weight:<6} {active:<10} {:<10}", 1)
-                    .unwrap();
+                text.push_str(&format!(
+                    "  -> {to}      {forward:<7} {weight:<6} {active:<10} {:<10}\n",
+                    1
+                ));
             }
         }
         text
@@ -192,7 +235,7 @@ impl Kernel {
 
 impl SimDestination {
     pub(crate) fn active(&self, now: At) -> u32 {
-        u32::try_from(self.sessions.iter().filter(|&&end| end > now).count()).unwrap()
+        u32::try_from(self.sessions.iter().filter(|&&end| end > now).count()).unwrap_or(u32::MAX)
     }
 }
 
@@ -203,20 +246,17 @@ impl SimService {
     }
 }
 
-fn known(service: &Service) -> Result<(), Errno> {
-    let name = service.scheduler.as_str();
-    SCHEDULERS.contains(&name).then_some(()).ok_or(Errno::ENOENT)
-}
-
-fn acceptable(to: DestinationKey, destination: &Destination) -> Result<(), Errno> {
-    if to.0.ip().is_multicast() || to.0.ip().is_unspecified() {
-        return Err(Errno::EINVAL);
+/// `ip_vs_proto_name`.
+fn protocol_name(protocol: Protocol) -> String {
+    match protocol {
+        Protocol(0) => "IP".into(),
+        Protocol(1) => "ICMP".into(),
+        Protocol::TCP => "TCP".into(),
+        Protocol::UDP => "UDP".into(),
+        Protocol(58) => "ICMPv6".into(),
+        Protocol::SCTP => "SCTP".into(),
+        Protocol(other) => format!("IP_{other}"),
     }
-    let limits = destination.thresholds;
-    if i32::try_from(destination.weight.0).is_err() || limits.lower > limits.upper {
-        return Err(Errno::ERANGE);
-    }
-    Ok(())
 }
 
 fn hex(address: SocketAddr) -> String {
@@ -228,6 +268,3 @@ fn hex(address: SocketAddr) -> String {
         }
     }
 }
-
-/// So long the kernel needs at most to flush the connections of what was deleted.
-pub(crate) const FLUSH_LIMIT: At = 200 * MS;

@@ -22,9 +22,11 @@ mod intruder;
 mod jobs;
 mod kernel;
 mod oracle;
+mod order;
 mod prober;
 mod settings;
 mod setup;
+mod trouble;
 mod watch;
 mod world;
 

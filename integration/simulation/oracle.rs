@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pgvs::config::{Config, OnDown, Pool, Probe, Target, VirtualService};
-use pgvs::model::destination::{Destination, DestinationKey, Weight};
+use pgvs::model::destination::{Destination, DestinationKey, Thresholds, Weight};
 use pgvs::model::postgres::Role;
 
 use crate::cluster::{Obstacle, Server, Stage, identity_of};
@@ -83,13 +83,9 @@ impl World {
 
     /// A restart finds everything as it should be and writes nothing.
     pub(crate) fn restart_quietly(&mut self) {
-        // The timeline that was seen is not remembered; of two primaries the first to answer is taken for the only one
-        // where no service says who it was.
-        let is_odd = |pool: &Pool| match self.primaries(pool) {
-            0 => false,
-            1 => self.writers(pool).is_empty(),
-            _ => !self.has_writer_service(pool),
-        };
+        // Of two primaries on one timeline the first to answer is taken for the only one where no service says who
+        // it was.
+        let is_odd = |pool: &Pool| self.primaries(pool) > 1 && !self.has_writer_service(pool);
         if self.config.pools.iter().any(is_odd) {
             return;
         }
@@ -117,7 +113,7 @@ impl World {
         if !daemon.is_settled {
             return Some("it does not say that it has settled".into());
         }
-        if let Some(unset) = self.kernel.settings.unset(&self.config) {
+        if let Some(unset) = self.settings.unset(&self.config) {
             return Some(format!("{unset:?} is not as it should be"));
         }
         for service in &self.config.services {
@@ -158,10 +154,10 @@ impl World {
             have.destinations.iter().map(|(&to, it)| (to, it.destination)).collect();
         // Among primaries on one timeline any may be the writer, but only one.
         let writers = self.writers(pool);
-        let answers = writers.iter().map(|&writer| self.expected(service, pool, Some(writer)));
-        let mut answers: Vec<_> = answers.collect();
+        let mut answers: Vec<_> =
+            writers.iter().flat_map(|&writer| self.expected(service, pool, Some(writer))).collect();
         if writers.is_empty() {
-            answers.push(self.expected(service, pool, None));
+            answers = self.expected(service, pool, None);
         }
         (!answers.contains(&have)).then(|| format!("has {have:?}, not {answers:?}"))
     }
@@ -192,42 +188,87 @@ impl World {
         all.into_iter().filter(|&place| Some(timeline(place)) == newest).collect()
     }
 
+    /// What a service may look like: within the hysteresis both with its quorum and without.
     fn expected(
         &self,
         service: &VirtualService,
         pool: &Pool,
         writer: Option<usize>,
-    ) -> BTreeMap<DestinationKey, Destination> {
-        let role = |place: usize| {
-            let it = self.server(&pool.servers[place]);
-            (it.stage == Stage::Running).then_some(it.role)
+    ) -> Vec<BTreeMap<DestinationKey, Destination>> {
+        let stands: Vec<Stand> = (0..pool.servers.len())
+            .map(|place| self.stand(service, pool, place, writer == Some(place)))
+            .collect();
+        let usable = |place: &usize| pool.servers[*place].weight.is_usable();
+        let tier = |place: usize| match stands[place] {
+            Stand::Able(tier) => Some(tier),
+            Stand::Gone | Stand::Quiesced => None,
         };
-        let has_standby = (0..pool.servers.len()).any(|place| {
-            role(place) == Some(Role::Standby) && pool.servers[place].weight.is_usable()
-        });
-        let weight = |place: usize| {
-            let configured = pool.servers[place].weight;
-            if pool.probe == Probe::None {
-                return Some(configured);
-            }
-            let is_writer = writer == Some(place);
-            let may_serve = match (service.target, role(place)) {
-                (_, None) if service.on_down == OnDown::Cut => return None,
-                (_, None) => false,
-                (Target::Primary, Some(_)) => is_writer,
-                (Target::Standby, Some(role)) => role == Role::Standby,
-                (Target::PreferStandby, Some(Role::Standby)) => true,
-                (Target::PreferStandby, Some(Role::Primary)) => is_writer && !has_standby,
-                (Target::Any, Some(role)) => is_writer || role == Role::Standby,
+        let places = || 0..pool.servers.len();
+        let turn = places().filter(usable).filter_map(tier).min();
+        let able = places().filter(usable).filter(|&it| turn.is_some() && tier(it) == turn).count();
+        let with_quorum = |has_quorum: bool| {
+            let sorry = service.quorum.as_ref().and_then(|quorum| quorum.sorry_server);
+            let yields = !has_quorum && sorry.is_some();
+            let weight = |place: usize| match stands[place] {
+                Stand::Gone => None,
+                Stand::Able(tier) if Some(tier) == turn && !yields => {
+                    Some(pool.servers[place].weight)
+                }
+                Stand::Able(_) | Stand::Quiesced => Some(Weight::QUIESCED),
             };
-            Some(if may_serve { configured } else { Weight::QUIESCED })
+            let members = places().filter_map(|it| {
+                let server = &pool.servers[it];
+                let (own, limits) = (server.delivery, server.thresholds);
+                let to = setup::key_in(service, server);
+                Some((to, service.destination(own, limits, weight(it)?)))
+            });
+            let sorry = sorry.map(|it| {
+                let weight = Weight(u32::from(yields));
+                let to = service.destination_key(it, None);
+                (to, service.destination(None, Thresholds::default(), weight))
+            });
+            members.chain(sorry).collect()
         };
-        let places = 0..pool.servers.len();
-        let wanted = places.filter_map(|place| {
-            let server = &pool.servers[place];
-            let (own, limits) = (server.delivery, server.thresholds);
-            Some((setup::key_in(service, server), service.destination(own, limits, weight(place)?)))
-        });
-        wanted.collect()
+        let Some(quorum) = &service.quorum else { return vec![with_quorum(true)] };
+        let able = u32::try_from(able).unwrap();
+        let mut answers = Vec::new();
+        if able > 0 && able >= quorum.servers - quorum.hysteresis {
+            answers.push(with_quorum(true));
+        }
+        if able < quorum.servers + quorum.hysteresis {
+            answers.push(with_quorum(false));
+        }
+        answers
     }
+
+    /// What one server is to a service, by its own facts.
+    fn stand(&self, service: &VirtualService, pool: &Pool, place: usize, writes: bool) -> Stand {
+        let server = &pool.servers[place];
+        let it = self.server(server);
+        let role = (it.stage == Stage::Running).then_some(it.role);
+        let able = |tier: u8| Stand::Able(tier + if server.is_backup { 2 } else { 0 });
+        if pool.probe == Probe::None {
+            return able(0);
+        }
+        match (service.target, role) {
+            (_, None) if service.on_down == OnDown::Cut => Stand::Gone,
+            (Target::Primary | Target::Any, Some(Role::Primary)) if writes => able(0),
+            (Target::Standby | Target::PreferStandby | Target::Any, Some(Role::Standby)) => able(0),
+            (Target::PreferStandby, Some(Role::Primary)) if writes => able(1),
+            (Target::Primary | Target::Standby | Target::PreferStandby | Target::Any, _) => {
+                Stand::Quiesced
+            }
+        }
+    }
+}
+
+/// What a server is to a service.
+#[derive(Clone, Copy)]
+enum Stand {
+    /// Not in the table.
+    Gone,
+    /// At weight 0, whatever the others are.
+    Quiesced,
+    /// It serves where no server of a lower number does.
+    Able(u8),
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use pgvs::config::{
-    Config, Delivery, Director, KernelSettings, OnDown, OnStop, Pool, PostgresProbe, Probe, Server,
-    SslMode, Target, VirtualService,
+    Config, Delivery, Director, KernelSettings, OnDown, OnStop, Pool, PostgresProbe, Probe, Quorum,
+    Server, SslMode, Target, VirtualService,
 };
 use pgvs::model::destination::{DestinationKey, Forwarding, Thresholds, Tunnel, Weight};
 use pgvs::model::service::{Family, Scheduler, Service, ServiceFlags, ServiceKey};
@@ -126,24 +126,53 @@ pub(crate) fn random(rng: &mut Rng) -> Config {
         }
         // The second pool sometimes shares servers, and so probes, with the first.
         let cluster = u8::from(place == 1 && rng.bool());
+        let fall = pick(rng, &[1, 1, 1, 2, 3]);
         let kind = match place {
             2 => Probe::None,
-            _ => Probe::Postgres(Arc::new(probe(100))),
+            _ => Probe::Postgres(Arc::new(PostgresProbe { fall, ..probe(100) })),
         };
-        let servers = (1..=rng.u8(1..=5)).map(|number| server(cluster, number, 100)).collect();
+        let servers = (1..=rng.u8(1..=5))
+            .map(|number| Server { is_backup: rng.u8(0..5) == 0, ..server(cluster, number, 100) });
+        let servers = servers.collect();
         for _ in 0..rng.u8(1..=3) {
             let target = if place == 2 { Target::Any } else { pick_target(rng, place) };
             let mut service = service(next_key, name, target);
             service.on_down = if rng.u8(0..4) == 0 { OnDown::Hold } else { OnDown::Cut };
             service.drain_timeout = Duration::from_secs(rng.u64(3..15));
+            service.quorum = quorum(rng);
             services.push(service);
             next_key += 1;
         }
-        pools.push(Pool { name: name.into(), probe: kind, alpha: true, servers });
+        let alpha = rng.bool();
+        pools.push(Pool { name: name.into(), probe: kind, alpha, servers });
     }
     let mut config = config(pools, services);
+    keep_alpha(&mut config);
     config.director.on_stop = pick(rng, &[OnStop::Leave, OnStop::Quiesce, OnStop::Remove]);
     config
+}
+
+/// Two services of three count nobody; some have a sorry server, which is never a server of a pool.
+fn quorum(rng: &mut Rng) -> Option<Quorum> {
+    let servers = rng.u32(1..=3);
+    let quorum = Quorum {
+        servers,
+        hysteresis: rng.u32(0..servers),
+        sorry_server: (rng.u8(0..4) > 0)
+            .then(|| SocketAddr::from(([10, 8, 9, rng.u8(1..=2)], 5432))),
+        up: Some(["/up"].map(Box::from).into()),
+        down: Some(["/down"].map(Box::from).into()),
+    };
+    (rng.u8(0..3) == 0).then_some(quorum)
+}
+
+/// Servers start as up only where no service needs to know their role.
+fn keep_alpha(config: &mut Config) {
+    let Config { pools, services, .. } = config;
+    for pool in pools {
+        let mut own = services.iter().filter(|service| service.pool == pool.name);
+        pool.alpha |= own.any(|service| service.target != Target::Any);
+    }
 }
 
 fn pick_target(rng: &mut Rng, place: usize) -> Target {
@@ -158,17 +187,8 @@ pub(crate) fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
 pub(crate) fn edit(config: &Config, rng: &mut Rng) -> Config {
     let mut config = config.clone();
     let pool = rng.usize(0..config.pools.len());
-    match rng.u8(0..13) {
-        0..3 => {
-            let servers = &mut config.pools[pool].servers;
-            let server = rng.usize(0..servers.len());
-            let server = &mut servers[server];
-            match rng.u8(0..4) {
-                0 => server.thresholds = pick(rng, &LIMITS),
-                1 => server.delivery = rng.bool().then(|| any_delivery(rng)),
-                _ => server.weight = Weight(pick(rng, &[0, 1, 50, 100, 200])),
-            }
-        }
+    match rng.u8(0..15) {
+        0..3 => edit_server(&mut config.pools[pool], rng),
         3 | 4 => add_server(&mut config.pools[pool], rng),
         5 | 6 if config.pools[pool].servers.len() > 1 => {
             let servers = &mut config.pools[pool].servers;
@@ -204,10 +224,14 @@ pub(crate) fn edit(config: &Config, rng: &mut Rng) -> Config {
                 }
             }
         }
-        11 => {
+        11 => any_service(&mut config, rng).quorum = quorum(rng),
+        12 => config.pools[pool].alpha = !config.pools[pool].alpha,
+        13 => {
             if let Probe::Postgres(old) = &config.pools[pool].probe {
                 let pulse = if old.pulse.as_millis() == 100 { 50 } else { 100 };
-                config.pools[pool].probe = Probe::Postgres(Arc::new(probe(pulse)));
+                let fall = old.fall;
+                config.pools[pool].probe =
+                    Probe::Postgres(Arc::new(PostgresProbe { fall, ..probe(pulse) }));
             }
         }
         _ => {
@@ -217,7 +241,19 @@ pub(crate) fn edit(config: &Config, rng: &mut Rng) -> Config {
             service.on_down = pick(rng, &[OnDown::Cut, OnDown::Hold]);
         }
     }
+    keep_alpha(&mut config);
     config
+}
+
+fn edit_server(pool: &mut Pool, rng: &mut Rng) {
+    let server = rng.usize(0..pool.servers.len());
+    let server = &mut pool.servers[server];
+    match rng.u8(0..6) {
+        4 | 5 => server.is_backup = !server.is_backup,
+        0 => server.thresholds = pick(rng, &LIMITS),
+        1 => server.delivery = rng.bool().then(|| any_delivery(rng)),
+        _ => server.weight = Weight(pick(rng, &[0, 1, 50, 100, 200])),
+    }
 }
 
 fn any_service<'a>(config: &'a mut Config, rng: &mut Rng) -> &'a mut VirtualService {

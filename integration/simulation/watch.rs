@@ -40,6 +40,8 @@ pub(crate) struct Watch {
     doubles: BTreeMap<ServiceKey, At>,
     /// For each service of the transaction under way: the fewest usable destinations at either end.
     floors: BTreeMap<ServiceKey, usize>,
+    /// When another config came into force, or a pause ended.
+    pub(crate) reloaded: At,
     /// The services for the primary when it was decided.
     writers: BTreeSet<ServiceKey>,
     pub(crate) ears: Ears,
@@ -63,11 +65,16 @@ impl World {
         let pool = config.pool(&service.pool);
         pool.is_some_and(|pool| {
             pool.servers.iter().any(|server| setup::key_in(service, server) == to)
-        })
+        }) || self.sorry_server(key) == Some(to)
     }
 
     pub(crate) fn watch_start(&mut self) {
+        // What the state file says of the writers holds for the new daemon as if it had seen them.
+        let writers = self.disk.memory.writers.iter();
+        let newest = writers.filter_map(|(pool, last)| Some((pool.clone(), last.timeline?)));
+        let newest = newest.collect();
         self.watch.ears = Ears::default();
+        self.watch.ears.newest = newest;
         self.watch_disturbed(self.now + 4 * SECOND);
         self.watch.floors.clear();
         self.watch_config();
@@ -120,6 +127,7 @@ impl World {
             Event::Reload(config) => {
                 self.daemon.as_mut().unwrap().config = std::sync::Arc::clone(config);
                 self.note("reload".into());
+                self.watch.reloaded = self.now;
                 self.watch.ears.disturbed();
                 self.watch.ears.inherit(config);
                 self.watch_config();
@@ -129,7 +137,10 @@ impl World {
                 let until = until.map_or(At::MAX, |until| base + micros(until));
                 self.daemon.as_mut().unwrap().paused_until = until;
             }
-            Event::Resume => self.daemon.as_mut().unwrap().paused_until = 0,
+            Event::Resume => {
+                self.daemon.as_mut().unwrap().paused_until = 0;
+                self.watch.reloaded = self.now;
+            }
             Event::Stop => self.daemon.as_mut().unwrap().is_stopping = true,
             Event::Probe { probe, at, observation } => {
                 let probers = &self.daemon.as_ref().unwrap().probers;
@@ -161,15 +172,19 @@ impl World {
         self.watch.floors.remove(&key);
         let now = self.now;
         self.watch.others.entry(key).or_default().push(now);
-        if let Some(service) = self.kernel.services.get(&key) {
-            for &to in service.destinations.keys() {
-                let timeout = self.in_force(key).map_or(Duration::ZERO, |it| it.drain_timeout);
-                let deadline = now + u64::try_from(timeout.as_micros()).unwrap();
-                if !self.is_member(key, to) {
-                    self.watch.left.entry((key, to)).or_insert(deadline);
-                }
-            }
+        let there: Option<Vec<_>> = self.kernel.services.get(&key).map(|service| {
+            service.destinations.keys().copied().filter(|&to| !self.is_member(key, to)).collect()
+        });
+        for to in there.unwrap_or_default() {
+            self.leaves(key, to);
         }
+    }
+
+    /// A destination that is no member may be deleted when its time is up.
+    fn leaves(&mut self, key: ServiceKey, to: DestinationKey) {
+        let timeout = self.in_force(key).map_or(Duration::ZERO, |it| it.drain_timeout);
+        let deadline = self.now + u64::try_from(timeout.as_micros()).unwrap();
+        self.watch.left.entry((key, to)).or_insert(deadline);
     }
 
     pub(crate) fn others_wrote_since(&self, key: ServiceKey, at: At) -> usize {
@@ -239,6 +254,8 @@ impl World {
             }
             self.judge_fall(key, &old, &new);
             self.judge_rise(key, &old, &new);
+            self.judge_order(key, &new);
+            self.judge_sorry_server(key, &old, &new);
         }
     }
 
@@ -293,6 +310,8 @@ impl World {
             Op::AddDestination(..) if before.unflushed => {
                 self.fail(&format!("{op}, and its old sessions are not flushed"));
             }
+            // It left the config while the kernel was at it.
+            Op::AddDestination(_, to, _) if !self.is_member(key, *to) => self.leaves(key, *to),
             Op::AddDestination(..) | Op::EditDestination(..) | Op::EditService(..) => (),
         }
     }

@@ -12,10 +12,10 @@ use crate::cluster::{self, Server, Stage};
 use crate::daemon::{Daemon, Disk};
 use crate::faults::Troubles;
 use crate::kernel::Kernel;
+use crate::settings::Settings;
 use crate::watch::Watch;
 
-/// Microseconds since the simulation began.
-pub(crate) type At = u64;
+pub(crate) use crate::kernel::At;
 pub(crate) const MS: At = 1_000;
 pub(crate) const SECOND: At = 1_000 * MS;
 
@@ -61,6 +61,8 @@ pub(crate) struct World {
     agenda: BTreeMap<(At, u64), What>,
     next: u64,
     pub(crate) kernel: Kernel,
+    /// What is set in the kernel beside its table.
+    pub(crate) settings: Settings,
     pub(crate) servers: Vec<Server>,
     pub(crate) daemon: Option<Daemon>,
     pub(crate) lives: u64,
@@ -82,6 +84,7 @@ impl World {
             agenda: BTreeMap::new(),
             next: 0,
             kernel: Kernel::default(),
+            settings: Settings::default(),
             servers: cluster::servers(),
             daemon: None,
             lives: 0,

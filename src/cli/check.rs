@@ -43,7 +43,7 @@ fn outcome(path: &Path, style: Style) -> (String, String, bool) {
                 contents(&config),
                 with(", ", &counted(findings.warnings, "warning"))
             );
-            (block(&findings, style), verdict, true)
+            (block(&findings, style) + &notes(&config), verdict, true)
         }
         Err(error) => {
             let verdict = format!(
@@ -61,6 +61,29 @@ fn block(findings: &Findings, style: Style) -> String {
     match findings.render(style) {
         text if text.is_empty() => text,
         text => text + "\n\n",
+    }
+}
+
+/// What a configuration costs that nobody would call a mistake.
+fn notes(config: &Config) -> String {
+    let full = config.services.iter().filter(|service| service.source_nat.is_some());
+    let names: Vec<&str> = full.map(|service| &*service.name).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(
+        "note: full NAT (source_nat) of {}: servers see the director's address in the place of their clients', in pg_hba.conf and in logs; conntrack costs the director memory and time for each session\n\n",
+        shortened(&names)
+    )
+}
+
+/// The first names, and the number of the others.
+fn shortened(names: &[&str]) -> String {
+    const SHOWN: usize = 5;
+    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(SHOWN) {
+        None | Some(0) => shown,
+        Some(others) => format!("{shown} and {others} more"),
     }
 }
 

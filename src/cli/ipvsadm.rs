@@ -2,7 +2,7 @@
 //!
 //! A command line is read before the kernel is opened, so that wrong usage, help and version need no kernel.
 
-use std::io::{self, BufRead as _, ErrorKind, Write as _};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use crate::host::names::SystemNames;
@@ -10,12 +10,14 @@ use crate::host::netlink::{Kernel, KernelError};
 use crate::ipvsadm::args::{self, Change, Command, Format, List, Refused};
 use crate::ipvsadm::{help, list, others, restore, save, words};
 use crate::model::kernel::IpvsInfo;
-use crate::model::op::Errno;
+use crate::model::op::{Errno, Op};
 
 /// No IPVS to be had.
 const NO_IPVS: u8 = 2;
 /// The list could not be read.
 const NO_LIST: u8 = 1;
+/// As much of the standard input is read at once.
+const INPUT: usize = 64 << 10;
 /// The connections of the network namespace of the reading thread.
 const CONNECTIONS: &str = "/proc/thread-self/net/ip_vs_conn";
 
@@ -91,10 +93,15 @@ impl Session<'_> {
     fn restore(&mut self) -> Result<(), End> {
         // Without IPVS nothing is read.
         self.kernel()?;
-        let mut input = io::stdin().lock();
+        let mut input = BufReader::with_capacity(INPUT, io::stdin().lock());
+        let mut changes = Vec::new();
         let mut result = Ok(());
         loop {
-            // A line is carried out when it is there: whoever writes them may wait for what comes of each.
+            // A line is carried out when it is there: whoever writes them may wait for what comes of each. Lines
+            // that are there together go to the kernel together.
+            if !input.buffer().contains(&b'\n') {
+                result = self.apply(&mut changes, result)?;
+            }
             let mut text = Vec::new();
             let read = input.read_until(b'\n', &mut text).map_err(|error| Refused {
                 text: format!("ipvsadm: read the standard input: {error}"),
@@ -102,20 +109,41 @@ impl Session<'_> {
                 goes_on: false,
             })?;
             if read == 0 {
-                break;
+                return self.apply(&mut changes, result)?;
             }
             for line in restore::lines(&String::from_utf8_lossy(&text)) {
-                result = match self.carry_out(&line, Lines::Nested) {
-                    Err(End::Refused(refused)) if refused.goes_on => {
-                        complain(&refused.text);
-                        Err(End::Said(refused.code))
-                    }
-                    Err(end) => return Err(end),
-                    Ok(()) => Ok(()),
-                };
+                let parsed = args::parse(self.program, &line, &self.names);
+                if let Ok(Command::Change(Change::Op(op))) = parsed {
+                    changes.push(op);
+                    continue;
+                }
+                // What came of those is not what came of the last line.
+                drop(self.apply(&mut changes, Ok(()))?);
+                result = go_on(self.carry_out(&line, Lines::Nested))?;
             }
         }
-        result
+    }
+
+    /// Carries out changes that were read one behind the other, and complains as if each had been carried out by
+    /// itself. What came of the last line is what comes of all.
+    fn apply(
+        &mut self,
+        changes: &mut Vec<Op>,
+        before: Result<(), End>,
+    ) -> Result<Result<(), End>, End> {
+        let ops = std::mem::take(changes);
+        let (kernel, _) = self.kernel()?;
+        let mut result = before;
+        match kernel.apply(&ops) {
+            Ok(outcomes) => {
+                for (op, outcome) in ops.into_iter().zip(outcomes) {
+                    let outcome = outcome.map_err(|errno| refused(&Change::Op(op), errno));
+                    result = go_on(outcome)?;
+                }
+            }
+            Err(error) => result = go_on(Err(later(&error.to_string())))?,
+        }
+        Ok(result)
     }
 
     fn list(&mut self, what: List, format: Format) -> Result<(), End> {
@@ -196,6 +224,18 @@ impl Session<'_> {
             ended(&words::cannot_start(&reason), NO_IPVS)
         })?;
         Ok(self.kernel.insert(opened))
+    }
+}
+
+/// Complains where the lines behind a refused one are carried out all the same.
+fn go_on(result: Result<(), End>) -> Result<Result<(), End>, End> {
+    match result {
+        Err(End::Refused(refused)) if refused.goes_on => {
+            complain(&refused.text);
+            Ok(Err(End::Said(refused.code)))
+        }
+        Err(end) => Err(end),
+        Ok(()) => Ok(Ok(())),
     }
 }
 

@@ -5,8 +5,6 @@
 mod owner;
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -16,6 +14,7 @@ use super::check::DEFAULT_CONFIG;
 use super::output;
 use super::save::told;
 use crate::engine::restore::{DaemonChange, Restore};
+use crate::host::files::whole;
 use crate::host::names::SystemNames;
 use crate::host::netlink::Kernel;
 use crate::model::op::{Errno, Op};
@@ -94,15 +93,8 @@ fn restore(arguments: &Arguments, socket: Option<&Path>) -> anyhow::Result<u8> {
 
 fn read(arguments: &Arguments) -> anyhow::Result<Read> {
     let path = arguments.file.as_deref().filter(|path| *path != Path::new("-"));
-    let (name, text) = match path {
-        Some(path) => (path.display().to_string(), fs::read_to_string(path)),
-        None => {
-            let mut text = String::new();
-            let read = io::stdin().lock().read_to_string(&mut text);
-            ("standard input".to_owned(), read.map(|_| text))
-        }
-    };
-    let text = text.with_context(|| format!("read {name}"))?;
+    let name = path.map_or_else(|| "standard input".to_owned(), |it| it.display().to_string());
+    let text = whole::read(path).with_context(|| format!("read {name}"))?;
     // What a broken pipe leaves must not take every service away.
     if text.trim().is_empty() && !arguments.force {
         bail!(

@@ -1,13 +1,12 @@
 //! `pgvs save`: the whole of the kernel's IPVS into a file, as ipvsadm's commands or as JSON.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use super::output;
+use crate::host::files::whole;
 use crate::host::netlink::{Kernel, KernelError};
 use crate::saved::{self, Written};
 
@@ -49,7 +48,7 @@ fn save(arguments: &Arguments) -> anyhow::Result<u8> {
     };
     match arguments.file.as_deref() {
         Some(path) if path != Path::new("-") => {
-            replace(path, &text).with_context(|| format!("write {}", path.display()))?;
+            whole::replace(path, &text).with_context(|| format!("write {}", path.display()))?;
         }
         _ => {
             if let Err(error) = output::print(&text) {
@@ -65,24 +64,6 @@ fn save(arguments: &Arguments) -> anyhow::Result<u8> {
     }
     output::say("pgvs: `pgvs save --format json` keeps these as they are");
     Ok(NOT_ALL)
-}
-
-/// The file is the old one or the new one, never half of either; a pipe or a device is written to.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return File::options().write(true).open(path)?.write_all(text.as_bytes());
-    }
-    // Through a link, so that the link stays one.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mut new = path.clone().into_os_string();
-    new.push(".new");
-    let written = File::create(&new).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    let replaced = written.and_then(|()| fs::rename(&new, &path));
-    // What could not be finished is not left behind; the reason counts, not this.
-    replaced.inspect_err(|_| drop(fs::remove_file(&new)))
 }
 
 /// What the operator can do about it.

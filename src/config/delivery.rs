@@ -23,7 +23,8 @@ impl VirtualService {
     /// The address by which the kernel knows a server in this service.
     ///
     /// Only masquerading changes the port of a packet. Elsewhere the kernel takes any port and ignores it, so it is
-    /// set to the only one that is true: the service's, or 0 where the service stands for all ports.
+    /// set to the only one that is true: the service's, or 0 where the service stands for all ports. A firewall mark
+    /// has no port, so there the server keeps its own, as ipvsadm(8) and keepalived have it: what they made is adopted.
     pub fn destination_key(&self, server: SocketAddr, own: Option<Delivery>) -> DestinationKey {
         let is_rewritten = self.delivery(own).forwarding == Forwarding::Masquerade;
         let port = match self.key {
@@ -32,7 +33,6 @@ impl VirtualService {
             {
                 address.port()
             }
-            ServiceKey::FwMark { .. } if !is_rewritten => 0,
             ServiceKey::Address { .. } | ServiceKey::FwMark { .. } => server.port(),
         };
         DestinationKey(SocketAddr::new(server.ip(), port))

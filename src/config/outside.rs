@@ -15,6 +15,8 @@ pub struct Questions {
     pub password_files: BTreeSet<PathBuf>,
     /// Modules that the kernel needs for the services, by their names: `ip_vs_wlc`.
     pub modules: BTreeSet<Box<str>>,
+    /// Programs that services run.
+    pub programs: BTreeSet<PathBuf>,
     /// Interfaces that should be this host's.
     pub interfaces: BTreeSet<Box<str>>,
 }
@@ -26,6 +28,8 @@ pub struct HostView {
     pub absent: BTreeSet<IpAddr>,
     /// Password files that cannot be used, and why.
     pub password_files: BTreeMap<PathBuf, Box<str>>,
+    /// Programs that cannot be run, and why.
+    pub programs: BTreeMap<PathBuf, Box<str>>,
     /// Interfaces that this host has not.
     pub absent_interfaces: BTreeSet<Box<str>>,
     /// Whether the running kernel has a module, loaded, built in or to be loaded; absent where that is not known.

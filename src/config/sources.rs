@@ -169,6 +169,11 @@ fn ask_for_service(service: &file::Service, questions: &mut Questions) {
         let addresses = range.addresses().take(MAX_ADDRESSES);
         questions.addresses.extend(addresses.map(|address| address.ip()));
     }
+    for command in [&service.quorum_up, &service.quorum_down] {
+        let Some(Scalar::List(words)) = command.as_ref().map(Spanned::get_ref) else { continue };
+        let program = words.first().and_then(|word| scalar_text(word.get_ref()));
+        questions.programs.extend(program.map(Into::into));
+    }
     questions.addresses.extend(address_of(&service.source_nat));
     let scheduler = text(&service.scheduler).unwrap_or("wlc");
     questions.modules.insert(module_of(scheduler).into());

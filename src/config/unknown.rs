@@ -3,18 +3,23 @@
 
 use std::ops::Range;
 
-use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
 use super::file::{File, Tables, keys_of, tables};
 
-/// One file's text as [`File`]; stops at the first mistake of syntax. Keys that nobody knows are left out and go to
-/// `unknown`.
+/// One file's text as [`File`]; stops at the first mistake of syntax. Where there are keys that nobody knows they all go
+/// to `unknown`, and the file is an empty one.
 pub(super) fn parse(text: &str, unknown: &mut Vec<Unknown>) -> Result<File, toml::de::Error> {
-    let mut table = DeTable::parse(text)?;
-    let mut stripper = Stripper { tables: tables(), path: String::new(), unknown };
-    stripper.strip(table.get_mut(), keys_of::<File>());
-    File::deserialize(toml::Deserializer::from(table))
+    let result = toml::from_str(text);
+    let stops_at_a_key = |error: &toml::de::Error| error.message().starts_with("unknown field");
+    if !result.as_ref().is_err_and(stops_at_a_key) {
+        return result;
+    }
+    // The parser tells the first one alone.
+    let table = DeTable::parse(text)?;
+    let mut search = Search { tables: tables(), path: String::new(), unknown };
+    search.look_into(table.get_ref(), keys_of::<File>());
+    if unknown.is_empty() { result } else { Ok(File::default()) }
 }
 
 /// A key that its table does not take.
@@ -26,17 +31,17 @@ pub(super) struct Unknown {
     pub(super) accepted: &'static [&'static str],
 }
 
-/// Takes keys that nobody knows out of a file.
-struct Stripper<'a> {
+/// Looks for keys that nobody knows.
+struct Search<'a> {
     tables: Tables,
     /// The keys that lead to the present table, with dots between them.
     path: String,
     unknown: &'a mut Vec<Unknown>,
 }
 
-impl Stripper<'_> {
-    fn strip(&mut self, table: &mut DeTable<'_>, accepted: &'static [&'static str]) {
-        for (key, mut value) in std::mem::take(table) {
+impl Search<'_> {
+    fn look_into(&mut self, table: &DeTable<'_>, accepted: &'static [&'static str]) {
+        for (key, value) in table {
             let name = &**key.get_ref();
             if !accepted.contains(&name) {
                 self.unknown.push(Unknown { key: name.into(), span: key.span(), accepted });
@@ -48,20 +53,19 @@ impl Stripper<'_> {
             }
             self.path.push_str(name);
             if let Some(accepted) = self.accepted() {
-                self.descend(value.get_mut(), accepted);
+                self.descend(value.get_ref(), accepted);
             }
             self.path.truncate(length);
-            table.insert(key, value);
         }
     }
 
-    fn descend(&mut self, value: &mut DeValue<'_>, accepted: &'static [&'static str]) {
+    fn descend(&mut self, value: &DeValue<'_>, accepted: &'static [&'static str]) {
         if let DeValue::Table(table) = value {
-            self.strip(table, accepted);
+            self.look_into(table, accepted);
         } else if let DeValue::Array(list) = value {
-            for value in list.iter_mut() {
-                if let DeValue::Table(table) = value.get_mut() {
-                    self.strip(table, accepted);
+            for value in list {
+                if let DeValue::Table(table) = value.get_ref() {
+                    self.look_into(table, accepted);
                 }
             }
         }

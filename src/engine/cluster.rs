@@ -3,6 +3,7 @@
 //! Only a server that itself says that it is not in recovery can be the writer, and there is never more than one.
 
 use super::health::{Condition, Verdict};
+use super::memory::LastWriter;
 use crate::model::postgres::{Role, SystemIdentifier, Timeline};
 
 /// What must be remembered about a pool between two decisions.
@@ -50,6 +51,17 @@ impl View {
 }
 
 impl Cluster {
+    /// A pool of which no more is known than who wrote last.
+    pub(super) fn recalled(last: LastWriter) -> Self {
+        Self { timeline: last.timeline, identity: last.identity, ..Self::default() }
+    }
+
+    /// What must be remembered beyond our end.
+    pub(super) fn last_writer(&self) -> Option<LastWriter> {
+        let last = LastWriter { timeline: self.timeline, identity: self.identity };
+        (last != LastWriter::default()).then_some(last)
+    }
+
     /// The same memory of a pool whose members have moved.
     #[must_use]
     pub(super) fn with_incumbent(&self, incumbent: Option<usize>) -> Self {

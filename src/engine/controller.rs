@@ -62,6 +62,7 @@ impl Controller {
         };
         let mut actions = Vec::new();
         controller.membership.reload(&config, now, &mut actions);
+        controller.reconciler.recall_writers(&mut controller.membership);
         controller.reconciler.want_settings(&config, None, now);
         controller.pending = actions;
         controller
@@ -91,6 +92,11 @@ impl Controller {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// Whether nothing is written to the kernel on the operator's word.
+    pub const fn is_paused(&self) -> bool {
+        self.reconciler.memory.paused.is_some()
     }
 
     /// The only place where what happened outside changes what we know.
@@ -135,6 +141,7 @@ impl Controller {
     fn reload(&mut self, config: &Arc<Config>, now: Time, actions: &mut Vec<Action>) {
         self.config = Arc::clone(config);
         self.membership.reload(config, now, actions);
+        self.reconciler.recall_writers(&mut self.membership);
         self.wait_until = now.after(ADOPT_TIMEOUT);
         self.freeze.set_timeout(config.director.freeze_timeout);
         self.reconciler.want_settings(config, self.stopping, now);
@@ -258,6 +265,9 @@ impl Controller {
         let mut dirty = Vec::new();
         let around = (self.is_frozen, self.reconciler.actual.as_ref());
         decide::pool(&mut self.membership, place, around, &mut dirty, actions);
+        if let Some(pool) = self.membership.pools.get(place) {
+            self.reconciler.remember_writer(pool);
+        }
         self.reconciler.look_at(dirty);
         self.set_pace(place, actions);
     }

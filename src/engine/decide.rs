@@ -23,7 +23,7 @@ pub(super) fn pool(
     dirty: &mut Vec<ServiceKey>,
     actions: &mut Vec<Action>,
 ) {
-    let Membership { pools, services, probes, cutting, is_waiting, .. } = membership;
+    let Membership { pools, services, probes, cutting, are_cuts_new, is_waiting, .. } = membership;
     let Some(pool) = pools.get_mut(place) else {
         return;
     };
@@ -58,6 +58,7 @@ pub(super) fn pool(
         }
         if service.cuts.iter().any(Option::is_some) {
             cutting.insert(*key);
+            *are_cuts_new = true;
         }
     }
 }
@@ -74,8 +75,11 @@ struct Moment<'a> {
 }
 
 /// A writer that was found in the kernel has its say before any claim counts: after a restart an old primary may
-/// answer sooner than the one that has taken its place.
+/// answer sooner than the one that has taken its place. Once there is a writer, nobody is waited for.
 fn await_adopted_writer(pool: &mut PoolState, services: &BTreeMap<ServiceKey, ServiceState>) {
+    if pool.view.writer.is_some() {
+        return;
+    }
     let of_pool = pool.services.iter().filter_map(|key| services.get(key));
     let of_writers = of_pool.filter(|service| service.config.target == Target::Primary);
     let is_awaited = of_writers.flat_map(|it| it.adopted.iter().zip(&pool.verdicts)).any(

@@ -225,6 +225,13 @@ pub enum Transition {
     SettingAdvised(Setting),
     /// A setting could not be read or set.
     SettingsFailed(Box<str>),
+    /// The kernel answers again after such a failure.
+    KernelAnswers {
+        /// Services of ours that are in its table.
+        found: usize,
+        /// Services that are ours.
+        ours: usize,
+    },
     /// The state file could not be written.
     StateNotSaved(Box<str>),
     /// All servers that were answering fell silent at once: soft evidence is ignored.
@@ -266,6 +273,25 @@ fn name(name: Option<&str>) -> &str {
     name.unwrap_or("nobody")
 }
 
+fn answers(f: &mut fmt::Formatter<'_>, found: usize, ours: usize) -> fmt::Result {
+    write!(f, "the kernel answers again: {found} of our {ours} services are there")?;
+    if found < ours { f.write_str(", the others are made again") } else { Ok(()) }
+}
+
+/// How a quorum stands, in words; of the servers so many are `(able, needed)`.
+pub(super) fn quorum(
+    is_gained: bool,
+    (able, needed): (u32, u32),
+    sorry_server: Option<SocketAddr>,
+) -> String {
+    let what = if is_gained { "has its quorum" } else { "quorum lost" };
+    let numbers = format!("{what}: {able} may serve, {needed} needed");
+    match sorry_server.filter(|_| !is_gained) {
+        Some(sorry) => format!("{numbers}, the sorry server {sorry} serves"),
+        None => numbers,
+    }
+}
+
 impl fmt::Display for Transition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -286,26 +312,18 @@ impl fmt::Display for Transition {
                 write!(f, "pool {pool}: writer {} -> {}", name(from.as_deref()), name(to.as_deref()))?;
                 timeline.map_or(Ok(()), |timeline| write!(f, " on timeline {timeline}"))
             }
-            Self::Weight { service, server, from, to, reason } => write!(
-                f,
-                "service {service}: {} weight {} -> {}: {reason}",
-                server.name,
-                weight(*from),
-                weight(*to)
-            ),
-            Self::Quorum { service, is_gained: true, able, needed, .. } => {
-                write!(f, "service {service}: has its quorum: {able} may serve, {needed} needed")
+            Self::Weight { service, server, from, to, reason } => {
+                let (name, from, to) = (&server.name, weight(*from), weight(*to));
+                write!(f, "service {service}: {name} weight {from} -> {to}: {reason}")
             }
-            Self::Quorum { service, able, needed, sorry_server, .. } => {
-                write!(f, "service {service}: quorum lost: {able} may serve, {needed} needed")?;
-                sorry_server.map_or(Ok(()), |it| write!(f, ", the sorry server {it} serves"))
+            Self::Quorum { service, is_gained, able, needed, sorry_server } => {
+                write!(f, "service {service}: {}", quorum(*is_gained, (*able, *needed), *sorry_server))
             }
-            Self::Drift { service, destination, what } => {
-                write!(f, "another program changed {service}")?;
-                if let Some(destination) = destination {
-                    write!(f, ", destination {destination}")?;
-                }
-                write!(f, ": {what}")
+            Self::Drift { service, destination: None, what } => {
+                write!(f, "another program changed {service}: {what}")
+            }
+            Self::Drift { service, destination: Some(to), what } => {
+                write!(f, "another program changed {service}, destination {to}: {what}")
             }
             Self::DriftSlowed(service) => write!(
                 f,
@@ -327,6 +345,7 @@ impl fmt::Display for Transition {
             }
             Self::SettingSet(change) => change.fmt(f),
             Self::SettingAdvised(found) => f.write_str(&settings::advice(found)),
+            Self::KernelAnswers { found, ours } => answers(f, *found, *ours),
             Self::Frozen => f.write_str(
                 "all servers that were answering fell silent at once: suspecting this director's own network, soft evidence is ignored",
             ),

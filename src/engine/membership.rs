@@ -11,7 +11,7 @@ use super::evidence::{Pace, ProbeId};
 use super::health::{Health, Verdict};
 use super::policy::{Adopted, Decision, Reason};
 use super::quorum::Count;
-use crate::config::{Config, Delivery, OnDown, PostgresProbe, Probe, VirtualService};
+use crate::config::{Config, Delivery, OnDown, PostgresProbe, Probe, Target, VirtualService};
 use crate::model::destination::{DestinationKey, Thresholds, Weight};
 use crate::model::server::ServerId;
 use crate::model::service::ServiceKey;
@@ -20,6 +20,9 @@ use crate::time::Time;
 
 /// So long a server keeps the weight that the kernel has without a verdict of its own.
 pub(super) const ADOPT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// So long the kernel needs at most to flush the connections of a deleted destination (200 ms were measured).
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// A pool as the engine works with it.
 #[derive(Clone, Debug)]
@@ -67,6 +70,8 @@ pub(super) struct ServiceState {
     pub(super) last_writer: Option<usize>,
     /// How many servers may serve, where somebody wants to know.
     pub(super) count: Count,
+    /// Whether it is the first of its name: of several addresses one speaks for all.
+    pub(super) is_first: bool,
 }
 
 impl ServiceState {
@@ -107,10 +112,18 @@ pub(super) struct Membership {
     pub(super) pools: Vec<PoolState>,
     pub(super) services: BTreeMap<ServiceKey, ServiceState>,
     pub(super) probes: BTreeMap<ProbeId, ProbeState>,
+    /// The probes of each address.
+    probes_at: BTreeMap<SocketAddr, Vec<ProbeId>>,
     /// The services with a cut under way.
     pub(super) cutting: BTreeSet<ServiceKey>,
+    /// Whether a cut was begun, or the table read anew, since the cuts were looked at.
+    pub(super) are_cuts_new: bool,
+    /// When the next cut has had its time, or sooner.
+    cut_due: Option<Time>,
     /// Whether servers that have not been heard since the start, or since the config names them, may yet speak.
     pub(super) is_waiting: bool,
+    /// Whether a service is for the primary.
+    pub(super) has_writers: bool,
     next_probe: u32,
 }
 
@@ -147,27 +160,29 @@ impl Membership {
             *decision = Some(Decision { weight: None, reason: Reason::Cut });
         }
         self.cutting.insert(key);
+        let due = now.after(FLUSH);
+        self.cut_due = Some(self.cut_due.map_or(due, |earlier| earlier.min(due)));
     }
 
     /// When the next cut has had its time.
-    pub(super) fn cut_deadline(&self, flush: Duration) -> Option<Time> {
-        let services = self.cutting.iter().filter_map(|key| self.services.get(key));
-        let cuts = services.flat_map(|service| service.cuts.iter().flatten());
-        cuts.filter_map(|cut| match cut {
-            Cut::Since(at) => Some(at.after(flush)),
-            Cut::Wanted => None,
-        })
-        .min()
+    pub(super) const fn cut_deadline(&self) -> Option<Time> {
+        self.cut_due
+    }
+
+    /// The cuts, or what they are compared with, have changed.
+    pub(super) const fn look_at_cuts(&mut self) {
+        self.are_cuts_new = true;
     }
 
     /// Ends the cuts that have had their time; names the pools that are to be decided anew.
-    pub(super) fn release_cuts(
-        &mut self,
-        actual: Option<&Table>,
-        flush: Duration,
-        now: Time,
-    ) -> BTreeSet<usize> {
+    pub(super) fn release_cuts(&mut self, actual: Option<&Table>, now: Time) -> BTreeSet<usize> {
         let mut pools = BTreeSet::new();
+        // One server may be cut out of ten thousand services, and this is asked for at every step.
+        let is_new = std::mem::take(&mut self.are_cuts_new);
+        if !is_new && self.cut_due.is_none_or(|due| now < due) {
+            return pools;
+        }
+        self.cut_due = None;
         for key in std::mem::take(&mut self.cutting) {
             let Some(service) = self.services.get_mut(&key) else {
                 continue;
@@ -179,7 +194,7 @@ impl Membership {
             for (cut, member) in service.cuts.iter_mut().zip(&pool.members) {
                 let to = config.destination_key(member.address, member.delivery);
                 *cut = match *cut {
-                    Some(Cut::Since(at)) if at.after(flush) <= now => {
+                    Some(Cut::Since(at)) if at.after(FLUSH) <= now => {
                         pools.insert(service.pool);
                         None
                     }
@@ -191,6 +206,10 @@ impl Membership {
                     }
                     other => other,
                 };
+                if let Some(Cut::Since(at)) = *cut {
+                    let due = at.after(FLUSH);
+                    self.cut_due = Some(self.cut_due.map_or(due, |earlier| earlier.min(due)));
+                }
             }
             if service.cuts.iter().any(Option::is_some) {
                 self.cutting.insert(key);
@@ -221,7 +240,9 @@ impl Membership {
         let old = std::mem::take(self);
         self.next_probe = old.next_probe;
         self.cutting = old.cutting.clone();
+        (self.are_cuts_new, self.cut_due) = (true, old.cut_due);
         self.is_waiting = true;
+        self.has_writers = config.services.iter().any(|it| it.target == Target::Primary);
         for (place, pool) in config.pools.iter().enumerate() {
             let members = pool
                 .servers
@@ -254,14 +275,20 @@ impl Membership {
         }
         let places: BTreeMap<Box<str>, usize> =
             self.pools.iter().enumerate().map(|(place, pool)| (pool.name.clone(), place)).collect();
+        let mut names = BTreeSet::new();
         for service in &config.services {
+            let is_first = names.insert(&*service.name);
             // `check` refuses a service whose pool does not exist.
             if let Some(&place) = places.get(&service.pool) {
-                self.add_service(service, place, &old);
+                self.add_service(service, (place, is_first), &old);
             }
         }
+        let places: BTreeMap<&str, &PoolState> =
+            old.pools.iter().map(|pool| (&*pool.name, pool)).collect();
         for pool in &mut self.pools {
-            pool.inherit(&old);
+            if let Some(before) = places.get(&*pool.name) {
+                pool.inherit(before);
+            }
         }
         let kept = |id| self.probes.contains_key(id);
         actions.extend(old.probes.keys().filter(|id| !kept(id)).map(|&id| Action::StopProbe(id)));
@@ -278,19 +305,22 @@ impl Membership {
         now: Time,
         actions: &mut Vec<Action>,
     ) -> ProbeId {
-        let same = |probe: &ProbeState| probe.address == address && probe.settings == *settings;
-        if let Some((&id, probe)) = self.probes.iter_mut().find(|(_, probe)| same(probe)) {
+        if let Some(id) = self.probe_at(address, settings)
+            && let Some(probe) = self.probes.get_mut(&id)
+        {
             probe.pools.push(pool);
             return id;
         }
-        if let Some((&id, probe)) = old.probes.iter().find(|(_, probe)| same(probe)) {
-            self.probes.insert(id, ProbeState { pools: vec![pool], ..probe.clone() });
+        let running = old.probe_at(address, settings);
+        if let Some((id, probe)) = running.and_then(|id| Some((id, old.probes.get(&id)?))) {
+            self.add_probe(id, ProbeState { pools: vec![pool], ..probe.clone() });
             return id;
         }
         let id = ProbeId(self.next_probe);
         self.next_probe = self.next_probe.wrapping_add(1);
         let silence_from = now.after(ADOPT_TIMEOUT.saturating_sub(settings.suspect_after));
-        let health = match old.probes.values().find(|probe| probe.address == address) {
+        let other = old.probes_at.get(&address).and_then(|ids| old.probes.get(ids.first()?));
+        let health = match other {
             Some(probe) => {
                 let mut health = probe.health.clone();
                 health.forgive(silence_from);
@@ -301,11 +331,28 @@ impl Membership {
         let settings = Arc::clone(settings);
         actions.push(Action::StartProbe { probe: id, address, settings: Arc::clone(&settings) });
         let probe = ProbeState { address, settings, health, pools: vec![pool], pace: Pace::Normal };
-        self.probes.insert(id, probe);
+        self.add_probe(id, probe);
         id
     }
 
-    fn add_service(&mut self, config: &VirtualService, place: usize, old: &Self) {
+    fn add_probe(&mut self, id: ProbeId, probe: ProbeState) {
+        self.probes_at.entry(probe.address).or_default().push(id);
+        self.probes.insert(id, probe);
+    }
+
+    /// The probe of an address that asks with these settings.
+    fn probe_at(&self, address: SocketAddr, settings: &Arc<PostgresProbe>) -> Option<ProbeId> {
+        let same =
+            |id: &&ProbeId| self.probes.get(*id).is_some_and(|probe| probe.settings == *settings);
+        self.probes_at.get(&address)?.iter().find(same).copied()
+    }
+
+    fn add_service(
+        &mut self,
+        config: &VirtualService,
+        (place, is_first): (usize, bool),
+        old: &Self,
+    ) {
         let Some(pool) = self.pools.get_mut(place) else {
             return;
         };
@@ -320,7 +367,10 @@ impl Membership {
         fn kept<T: Copy>(list: &[Option<T>], place: usize) -> Option<T> {
             list.get(place).copied().flatten()
         }
-        let (mut decisions, mut adopted, mut cuts) = (Vec::new(), Vec::new(), Vec::new());
+        let count = pool.members.len();
+        let mut decisions = Vec::with_capacity(count);
+        let mut adopted = Vec::with_capacity(count);
+        let mut cuts = Vec::with_capacity(count);
         for member in &pool.members {
             let was = was(member);
             decisions.push(was.and_then(|(service, place)| kept(&service.decisions, place)));
@@ -342,6 +392,7 @@ impl Membership {
             cuts,
             last_writer,
             count: before.map(|service| service.count).unwrap_or_default(),
+            is_first,
         };
         self.services.insert(config.key, state);
     }
@@ -349,10 +400,7 @@ impl Membership {
 
 impl PoolState {
     /// Keeps who was the writer, if it is still a member.
-    fn inherit(&mut self, old: &Membership) {
-        let Some(pool) = old.pools.iter().find(|pool| pool.name == self.name) else {
-            return;
-        };
+    fn inherit(&mut self, pool: &Self) {
         let moved = |place: Option<usize>| {
             let address = pool.members.get(place?)?.address;
             self.members.iter().position(|member| member.address == address)

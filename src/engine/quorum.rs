@@ -6,7 +6,7 @@ use super::event::{Action, Command, Transition};
 use super::health::Verdict;
 use super::membership::ServiceState;
 use super::policy::{self, Decided};
-use crate::config::Quorum;
+use crate::config::{Quorum, VirtualService};
 use crate::model::destination::{Destination, DestinationKey, Weight};
 use crate::model::table::Entry;
 
@@ -54,12 +54,13 @@ impl Standing {
 
 impl Count {
     /// Takes over what the kernel's table shows of it: a sorry server that serves says that the quorum was lost.
-    pub(super) fn adopt(&mut self, quorum: Option<&Quorum>, found: &Entry) {
-        let Some(quorum) = quorum.filter(|_| self.standing == Standing::Undecided) else {
+    pub(super) fn adopt(&mut self, config: &VirtualService, found: &Entry) {
+        let is_open = self.standing == Standing::Undecided;
+        let Some(quorum) = config.quorum.as_ref().filter(|_| is_open) else {
             return;
         };
         let is_usable = |it: &Destination| it.weight.is_usable();
-        let sorry = quorum.sorry_server.map(DestinationKey);
+        let sorry = quorum.sorry_server.map(|address| config.destination_key(address, None));
         if sorry.and_then(|to| found.destinations.get(&to)).is_some_and(is_usable) {
             self.standing = Standing::Lost;
         } else if found.destinations.values().any(is_usable) {
@@ -93,7 +94,9 @@ pub(super) fn count(
     let is_due = before != standing || !is_anybody_awaited;
     if is_due && standing != service.count.told {
         service.count.told = standing;
-        tell(service, quorum, actions);
+        if service.is_first {
+            tell(service, quorum, actions);
+        }
     }
     if standing == Standing::Lost && quorum.sorry_server.is_some() {
         policy::yield_to_sorry_server(decided, quorum.servers);

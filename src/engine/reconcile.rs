@@ -2,7 +2,10 @@
 //!
 //! No flag remembers what the kernel has: `actual` is what was read or acknowledged, and void after any doubt.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod saving;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::drift::{self, Guard};
@@ -10,9 +13,10 @@ use super::event::{Action, Transition};
 use super::membership::Membership;
 use super::memory::Memory;
 use super::settings::Settings;
-use super::table::{self, Order};
-use super::want;
-use crate::config::{OnStop, Target};
+use super::strikes::Strikes;
+use super::table;
+use crate::config::OnStop;
+use crate::model::destination::DestinationKey;
 use crate::model::op::{Errno, Op};
 use crate::model::service::ServiceKey;
 use crate::model::table::{Counters, Table};
@@ -23,12 +27,6 @@ use crate::wire::proc::ProcTable;
 const CHECK_EVERY: Duration = Duration::from_millis(500);
 /// What the cheap list does not show is read this often.
 const DUMP_EVERY: Duration = Duration::from_secs(30);
-/// At most so many changes in one transaction, so that a failover never queues behind a reload.
-const BUDGET: usize = 1024;
-/// So long the kernel needs at most to flush the connections of a deleted destination (200 ms were measured).
-const FLUSH: Duration = Duration::from_secs(1);
-/// So long after a failure the state file is tried again.
-const SAVE_AGAIN: Duration = Duration::from_secs(5);
 /// At most so many changes by other programs are told from one read.
 const TELL: usize = 20;
 
@@ -45,14 +43,6 @@ enum Kernel {
     Checking,
     /// A transaction is being carried out.
     Applying,
-}
-
-/// A service whose changes the kernel refused.
-#[derive(Clone, Debug)]
-struct Strike {
-    count: u32,
-    /// No further attempt before; `None`: the time has passed.
-    until: Option<Time>,
 }
 
 /// The side of the engine that faces the kernel.
@@ -72,10 +62,10 @@ pub(super) struct Reconciler {
     /// Whether the counters were read after the last change.
     are_counters_fresh: bool,
     /// Services to be looked at.
-    dirty: BTreeSet<ServiceKey>,
+    pub(super) dirty: BTreeSet<ServiceKey>,
     check_at: Time,
     dump_at: Time,
-    strikes: BTreeMap<ServiceKey, Strike>,
+    pub(super) strikes: Strikes,
     pub(super) guard: Guard,
     pub(super) settings: Settings,
     failures: u32,
@@ -102,7 +92,7 @@ impl Reconciler {
             dirty: BTreeSet::new(),
             check_at: Time::ZERO,
             dump_at: Time::ZERO,
-            strikes: BTreeMap::new(),
+            strikes: Strikes::default(),
             guard: Guard::default(),
             failures: 0,
             last_failure: None,
@@ -123,11 +113,6 @@ impl Reconciler {
         self.are_counters_fresh
     }
 
-    /// Services whose changes the kernel keeps refusing.
-    pub(super) fn refused(&self) -> impl Iterator<Item = ServiceKey> + '_ {
-        self.strikes.iter().filter(|(_, strike)| strike.count > 1).map(|(&key, _)| key)
-    }
-
     /// The state file is to be written.
     pub(super) const fn remember(&mut self) {
         self.is_memory_dirty = true;
@@ -138,9 +123,7 @@ impl Reconciler {
         self.is_settled &= keys.is_empty();
         for key in &keys {
             self.guard.let_go(*key);
-            if let Some(strike) = self.strikes.get_mut(key) {
-                strike.until = None;
-            }
+            self.strikes.let_go(*key);
         }
         self.dirty.extend(keys);
     }
@@ -167,13 +150,19 @@ impl Reconciler {
         self.check_at = now.after(CHECK_EVERY);
         self.dump_at = now.after(DUMP_EVERY);
         self.failures = 0;
-        self.last_failure = None;
+        if self.last_failure.take().is_some() {
+            let is_there = |key: &&ServiceKey| table.services.contains_key(key);
+            let ours = self.memory.owned.len();
+            let found = self.memory.owned.iter().filter(is_there).count();
+            actions.push(Action::Report(Transition::KernelAnswers { found, ours }));
+        }
         self.counters = counters;
         self.are_counters_fresh = true;
         if let Some(left) = self.actual.take() {
             self.tell_drift(membership, &left, &table, now, actions);
         }
         self.actual = Some(table);
+        membership.look_at_cuts();
         self.forget_drains(membership);
         self.look_at_everything(membership);
         if std::mem::replace(&mut self.is_adopted, true) {
@@ -239,28 +228,20 @@ impl Reconciler {
         self.kernel = Kernel::Ready;
         self.check_at = now;
         self.are_counters_fresh = false;
+        membership.look_at_cuts();
         let mut refused = BTreeSet::new();
         for (op, result) in results {
             let key = op.service();
             match result {
                 Ok(()) => self.acknowledged(membership, &op, now),
                 Err(errno) => {
-                    if refused.insert(key) {
+                    let is_first = refused.insert(key);
+                    if is_first && self.strikes.add(op.clone(), errno, now) {
                         actions.push(Action::Report(Transition::OpRefused(op, errno)));
                     }
+                    self.dirty.insert(key);
                 }
             }
-        }
-        for &key in &refused {
-            let strike = self.strikes.entry(key).or_insert(Strike { count: 0, until: None });
-            strike.count = strike.count.saturating_add(1);
-            let wait = match strike.count {
-                0 | 1 => 0,
-                2..6 => 1 << (strike.count - 2),
-                6.. => 30,
-            };
-            strike.until = Some(now.after(Duration::from_secs(wait)));
-            self.dirty.insert(key);
         }
         if !refused.is_empty() {
             // Whatever the number was, our picture of the table was not true.
@@ -274,13 +255,17 @@ impl Reconciler {
             table::apply(actual, op);
         }
         let key = op.service();
-        self.strikes.remove(&key);
+        self.strikes.forget(key);
         match op {
             Op::DeleteService(_) => {
                 if !membership.services.contains_key(&key) {
                     self.memory.owned.remove(&key);
                 }
-                self.memory.draining.retain(|&(service, _), _| service != key);
+                while let Some((&gone, _)) = self.memory.draining.range(first_of(key)..).next()
+                    && gone.0 == key
+                {
+                    self.memory.draining.remove(&gone);
+                }
                 self.is_memory_dirty = true;
             }
             Op::DeleteDestination(_, to) => {
@@ -306,24 +291,9 @@ impl Reconciler {
         self.last_failure = Some(why);
     }
 
-    /// The state file was written, or could not be: then it is said, and the work goes on.
-    pub(super) fn saved(
-        &mut self,
-        result: Result<(), Box<str>>,
-        now: Time,
-        actions: &mut Vec<Action>,
-    ) {
-        self.is_saving = false;
-        let before = std::mem::replace(&mut self.save_failure, result.err());
-        self.save_again = self.save_failure.as_ref().map(|_| now.after(SAVE_AGAIN));
-        if let Some(why) = self.save_failure.clone().filter(|_| before != self.save_failure) {
-            actions.push(Action::Report(Transition::StateNotSaved(why)));
-        }
-    }
-
     /// Ends the cuts that the kernel has had time to carry out; names the pools to be decided anew.
     pub(super) fn release_cuts(&self, membership: &mut Membership, now: Time) -> BTreeSet<usize> {
-        membership.release_cuts(self.actual.as_ref(), FLUSH, now)
+        membership.release_cuts(self.actual.as_ref(), now)
     }
 
     /// The next moment at which something is to be done even if nothing happens.
@@ -333,10 +303,9 @@ impl Reconciler {
             Kernel::Ready => Some(self.check_at.min(self.dump_at)),
             Kernel::Dumping | Kernel::Checking | Kernel::Applying => None,
         };
-        let strikes = self.strikes.iter().filter(|(key, _)| self.dirty.contains(key));
-        let strike = strikes.filter_map(|(_, strike)| strike.until).min();
+        let strike = self.strikes.deadline(&self.dirty);
         let ready = |at| matches!(self.kernel, Kernel::Ready).then_some(at);
-        let cut = membership.cut_deadline(FLUSH);
+        let cut = membership.cut_deadline();
         let later = [strike, self.guard.deadline()].into_iter().flatten().filter_map(ready);
         let settings = self.settings.deadline();
         later.chain(kernel).chain(cut).chain(self.save_again).chain(settings).min()
@@ -352,19 +321,14 @@ impl Reconciler {
     ) {
         let released = self.guard.release(now);
         self.look_at(released);
-        for strike in self.strikes.values_mut() {
-            strike.until = strike.until.filter(|&until| now < until);
-        }
+        self.strikes.release(now);
         self.settle(membership, now, actions);
         match self.kernel {
             Kernel::Unknown(at) if at <= now => self.dump(membership, actions),
             Kernel::Ready => self.next(membership, stopping, now, actions),
             Kernel::Unknown(_) | Kernel::Dumping | Kernel::Checking | Kernel::Applying => (),
         }
-        let is_due = self.save_again.is_some_and(|at| at <= now);
-        if (self.is_memory_dirty || is_due) && !self.is_saving {
-            self.save(actions);
-        }
+        self.save_if_due(now, actions);
         self.finish(stopping, now, actions);
     }
 
@@ -396,71 +360,13 @@ impl Reconciler {
         }
     }
 
-    /// The next transaction: writers first, then the other services, then one scheduler.
-    fn plan(
-        &mut self,
-        membership: &mut Membership,
-        stopping: Option<OnStop>,
-        now: Time,
-        actions: &mut Vec<Action>,
-    ) -> Vec<Op> {
-        let is_writer = |key: &ServiceKey| {
-            membership
-                .services
-                .get(key)
-                .is_some_and(|service| service.config.target == Target::Primary)
-        };
-        let (writers, others): (Vec<_>, Vec<_>) =
-            self.dirty.iter().copied().partition(|key| is_writer(key));
-        let mut scheduler = None;
-        for (keys, order) in [(writers, Order::BreakBeforeMake), (others, Order::MakeBeforeBreak)] {
-            let mut ops = Vec::new();
-            for key in keys {
-                if ops.len() >= BUDGET {
-                    break;
-                }
-                if self.waits(key, now) {
-                    continue;
-                }
-                let wanted = want::entry(self, membership, key, stopping, now, actions);
-                let have = self.actual.as_ref().and_then(|table| table.services.get(&key));
-                let plan = table::diff(key, have, wanted.as_ref(), order);
-                let is_new = matches!(plan.ops.first(), Some(Op::AddService(..)));
-                if is_new && !self.is_safe_to_make(key) {
-                    continue;
-                }
-                if !plan.is_partial && plan.scheduler.is_none() {
-                    self.dirty.remove(&key);
-                    if plan.ops.is_empty() {
-                        self.strikes.remove(&key);
-                    }
-                }
-                scheduler = scheduler.or(plan.scheduler.filter(|_| plan.ops.is_empty()));
-                ops.extend(plan.ops);
-            }
-            if !ops.is_empty() {
-                return ops;
-            }
-        }
-        scheduler.into_iter().collect()
-    }
-
-    fn waits(&self, key: ServiceKey, now: Time) -> bool {
-        self.guard.is_slowed(key, now)
-            || self.strikes.get(&key).is_some_and(|strike| strike.until.is_some())
+    pub(super) fn waits(&self, key: ServiceKey, now: Time) -> bool {
+        self.guard.is_slowed(key, now) || self.strikes.waits(key)
     }
 
     /// A service is written to the state file before it is made, and what its packets need is there.
-    fn is_safe_to_make(&self, key: ServiceKey) -> bool {
+    pub(super) fn is_safe_to_make(&self, key: ServiceKey) -> bool {
         self.saved.contains(&key) && !self.is_saving && self.settings.may_make()
-    }
-
-    fn save(&mut self, actions: &mut Vec<Action>) {
-        self.is_memory_dirty = false;
-        self.save_again = None;
-        self.is_saving = true;
-        self.saved = self.memory.owned.clone();
-        actions.push(Action::SaveState(self.memory.clone()));
     }
 
     /// Says once that everything wanted is there, and that a stop may go on.
@@ -485,4 +391,9 @@ impl Reconciler {
             actions.push(Action::Stopped);
         }
     }
+}
+
+/// Where the destinations of a service begin among those of all.
+const fn first_of(key: ServiceKey) -> (ServiceKey, DestinationKey) {
+    (key, DestinationKey(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)))
 }

@@ -1,7 +1,7 @@
 //! What is set beside the table: what is wanted against what was read, one change after the other until nothing is left.
 //!
-//! As with the table no flag remembers what the kernel has: it is read every second, and the rules of nftables, which cost
-//! a process, every half minute. It runs beside the table's transactions, so that no failover waits for it.
+//! As with the table no flag remembers what the kernel has: it is read every second. It runs beside the table's
+//! transactions, so that no failover waits for it.
 
 mod beside;
 mod wanted;
@@ -20,8 +20,6 @@ pub use words::{SettingChange, advice, planned};
 
 /// Another program's changes are seen within this time.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
-/// What a process has to be started for is read this often.
-const LIST_EVERY: Duration = Duration::from_secs(30);
 /// So many repairs of one setting in a minute are made at once; more are made every [`SLOW`].
 const PATIENCE: usize = 5;
 const WINDOW: Duration = Duration::from_secs(60);
@@ -67,8 +65,8 @@ pub(super) struct Settings {
     phase: Phase,
     found: Found,
     check_at: Time,
-    /// When the rules are read next; `None`: there are none, and none are wanted.
-    list_at: Option<Time>,
+    /// Whether rules are wanted, or may be there: else nobody needs nft.
+    has_rules: bool,
     /// Settings that were as they are wanted: another value later is another program's.
     right: BTreeSet<SettingKey>,
     repairs: BTreeMap<SettingKey, Vec<Time>>,
@@ -77,8 +75,8 @@ pub(super) struct Settings {
     failure: Option<Box<str>>,
     /// Rules that nft took from us, and how it lists them, where that is not how we write them.
     listing: Option<(NftTable, NftTable)>,
-    /// Whether the rules were written since they were read last.
-    awaits_listing: bool,
+    /// Rules that were written since they were read last.
+    unlisted: Option<NftTable>,
     /// What advice was given about.
     told: BTreeMap<SettingKey, Setting>,
     foreign: usize,
@@ -96,13 +94,13 @@ impl Settings {
             phase: Phase::Unknown(Time::ZERO),
             found: Found::new(),
             check_at: Time::ZERO,
-            list_at: Some(Time::ZERO),
+            has_rules: true,
             right: BTreeSet::new(),
             repairs: BTreeMap::new(),
             troubles: BTreeMap::new(),
             failure: None,
             listing: None,
-            awaits_listing: false,
+            unlisted: None,
             told: BTreeMap::new(),
             foreign: 0,
             has_passed: false,
@@ -130,12 +128,13 @@ impl Settings {
         }
         let is_same = |key: &SettingKey| wanted.get(key) == self.wanted.get(key);
         self.right.retain(is_same);
-        self.troubles.retain(|key, _| is_same(key));
         self.repairs.retain(|key, _| is_same(key));
         self.advised = wanted::advised(config);
-        self.is_passed &= wanted == self.wanted;
+        self.is_passed &= wanted == self.wanted && self.troubles.is_empty();
+        // Whoever reloads may have mended what was wrong, and is told if not.
+        self.troubles.clear();
         self.wanted = wanted;
-        self.list_at = Some(now);
+        self.has_rules = true;
         if matches!(self.phase, Phase::Ready | Phase::Unknown(_)) {
             self.phase = Phase::Unknown(now);
         }
@@ -173,12 +172,12 @@ impl Settings {
         };
         self.failure = None;
         // Another config may have come while this was read.
-        let has_all =
-            self.wanted.keys().all(|key| *key == SettingKey::SourceNat || found.contains_key(key));
+        let is_there = |key: &SettingKey| *key == SettingKey::SourceNat || found.contains_key(key);
+        let has_all = self.wanted.keys().all(is_there);
         self.check_at = if has_all { now.after(CHECK_EVERY) } else { now };
         for (key, value) in found {
             if key == SettingKey::SourceNat {
-                self.listed(&value, now);
+                self.listed(&value);
             }
             self.found_one(key, &value, now, actions);
             self.found.insert(key, value);
@@ -201,9 +200,8 @@ impl Settings {
     }
 
     /// The rules were read.
-    fn listed(&mut self, listed: &Result<Setting, Box<str>>, now: Time) {
-        self.list_at = Some(now.after(LIST_EVERY));
-        let was_written = std::mem::take(&mut self.awaits_listing);
+    fn listed(&mut self, listed: &Result<Setting, Box<str>>) {
+        let written = self.unlisted.take();
         let wanted = self.wanted.get(&SettingKey::SourceNat);
         let (Some(Setting::SourceNat(wanted)), Ok(Setting::SourceNat(found))) = (wanted, listed)
         else {
@@ -211,9 +209,12 @@ impl Settings {
         };
         if wanted.is_empty() && found.is_empty() {
             // Whoever wants no rules and has none needs not look for them.
-            self.list_at = None;
-        } else if was_written && !wanted.is_empty() && !found.is_empty() {
-            self.listing = Some((wanted.clone(), found.clone()));
+            self.has_rules = false;
+        } else if let Some(written) = written
+            && !written.is_empty()
+            && !found.is_empty()
+        {
+            self.listing = Some((written, found.clone()));
         }
     }
 
@@ -230,7 +231,7 @@ impl Settings {
                 self.troubles.remove(&key);
             }
             // Rules that nobody wants are looked for in vain where there is no nft.
-            (Err(_), Some(Setting::SourceNat(rules))) if rules.is_empty() => self.list_at = None,
+            (Err(_), Some(Setting::SourceNat(rules))) if rules.is_empty() => self.has_rules = false,
             (Err(why), Some(_)) => self.trouble(key, why.clone(), now, actions),
             (Ok(value), None) => self.advise(key, value, actions),
             (Ok(_), Some(_)) | (Err(_), None) => (),
@@ -279,7 +280,7 @@ impl Settings {
         }
     }
 
-    /// Takes what became of the changes, each with what is there since.
+    /// Takes what became of the changes; what is there since is read at once.
     pub(super) fn applied(
         &mut self,
         results: Vec<(Setting, Result<(), Box<str>>)>,
@@ -296,9 +297,8 @@ impl Settings {
             let from = self.found.remove(&key).and_then(Result::ok);
             let is_drift = self.right.contains(&key);
             self.repairs.entry(key).or_default().push(now);
-            if key == SettingKey::SourceNat {
-                self.list_at = Some(now);
-                self.awaits_listing = true;
+            if let Setting::SourceNat(rules) = &to {
+                self.unlisted = Some(rules.clone());
             }
             let foreign = self.foreign;
             let change = SettingChange { from, to, is_drift, foreign };
@@ -312,7 +312,7 @@ impl Settings {
             times.retain(|&at| now.since(at) < WINDOW);
         }
         match self.phase {
-            Phase::Unknown(at) if at <= now => return self.ask(now, actions),
+            Phase::Unknown(at) if at <= now => return self.ask(actions),
             Phase::Ready => (),
             Phase::Unknown(_) | Phase::Reading | Phase::Applying => return,
         }
@@ -329,13 +329,15 @@ impl Settings {
                 self.pass();
             }
         }
-        if self.check_at <= now || self.must_list(now) {
-            self.ask(now, actions);
+        if self.check_at <= now {
+            self.ask(actions);
         }
     }
 
-    fn must_list(&self, now: Time) -> bool {
-        self.list_at.is_some_and(|at| at <= now)
+    /// Whether rules are looked at: at the start nobody waits for nft who wants none.
+    fn lists(&self) -> bool {
+        let wants = matches!(self.wanted.get(&SettingKey::SourceNat), Some(Setting::SourceNat(rules)) if !rules.is_empty());
+        self.has_rules && (self.has_passed || wants)
     }
 
     fn pass(&mut self) {
@@ -345,7 +347,8 @@ impl Settings {
 
     /// Whether everything that is wanted has been read.
     fn is_known(&self) -> bool {
-        self.wanted.keys().all(|key| self.found.contains_key(key))
+        let is_looked_at = |key: &&SettingKey| **key != SettingKey::SourceNat || self.lists();
+        self.wanted.keys().filter(is_looked_at).all(|key| self.found.contains_key(key))
     }
 
     /// What differs and may be set by now, and whether something else has to wait.
@@ -373,11 +376,10 @@ impl Settings {
         })
     }
 
-    fn ask(&mut self, now: Time, actions: &mut Vec<Action>) {
+    fn ask(&mut self, actions: &mut Vec<Action>) {
         self.phase = Phase::Reading;
-        let is_due = self.must_list(now);
         let all = self.wanted.keys().chain(self.advised.keys()).copied().collect::<BTreeSet<_>>();
-        let keys = all.into_iter().filter(|key| *key != SettingKey::SourceNat || is_due);
+        let keys = all.into_iter().filter(|key| *key != SettingKey::SourceNat || self.lists());
         actions.push(Action::ReadSettings(keys.collect()));
     }
 
@@ -385,7 +387,7 @@ impl Settings {
     pub(super) fn deadline(&self) -> Option<Time> {
         match self.phase {
             Phase::Unknown(at) => Some(at),
-            Phase::Ready => Some(self.list_at.map_or(self.check_at, |at| at.min(self.check_at))),
+            Phase::Ready => Some(self.check_at),
             Phase::Reading | Phase::Applying => None,
         }
     }

@@ -11,6 +11,7 @@ use crate::model::destination::DestinationKey;
 use crate::model::postgres::Role;
 use crate::model::table::Counters;
 use crate::time::Time;
+use crate::wire::refusal::Refusal;
 pub use quorum::QuorumStatus;
 
 /// Everything at one moment.
@@ -247,8 +248,12 @@ impl Controller {
             alarms.extend(pool_alarms(pool));
         }
         alarms.extend(self.membership.services.values().filter_map(quorum::alarm));
-        let refused = self.reconciler.refused();
-        alarms.extend(refused.map(|key| format!("the kernel keeps refusing changes of {key}")));
+        let refused = self.reconciler.strikes.lasting();
+        alarms.extend(
+            refused.map(|(op, errno)| {
+                format!("the kernel keeps refusing to {}", Refusal { op, errno })
+            }),
+        );
         let slowed = self.reconciler.guard.slowed();
         alarms.extend(slowed.map(|key| format!("another program keeps writing {key}")));
         alarms
@@ -278,7 +283,7 @@ fn pool_alarms(pool: &PoolState) -> Vec<String> {
         && !outdated.is_empty()
     {
         alarms.push(format!(
-            "pool {}: {outdated} is a primary on an older timeline than {timeline}, the last writer's: stop it or rewind it",
+            "pool {}: {outdated} is a primary on an older timeline than {timeline}, the last writer's: stop it or rewind it; if it was restored on purpose, give the pool another name",
             pool.name
         ));
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::event::{Action, Transition};
 use super::membership::{Membership, ServiceState};
 use super::reconcile::Reconciler;
+use super::transaction::Ground;
 use crate::config::OnStop;
 use crate::model::destination::{Destination, DestinationKey, Thresholds, Weight};
 use crate::model::service::ServiceKey;
@@ -14,27 +15,46 @@ use crate::time::Time;
 /// How long a destination of a service that has left the config may keep its sessions.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// Whether a service of the config is in the table as it should be, with nothing else in it: then no entry has to be
+/// made up to see that.
+pub(super) fn is_there(ground: Ground<'_>, key: ServiceKey, have: Option<&Entry>) -> bool {
+    let (Some(service), Some(have), None) =
+        (ground.membership.services.get(&key), have, ground.stopping)
+    else {
+        return false;
+    };
+    let mut count = 0;
+    let mut wanted = destinations(ground.membership, service, Some(have));
+    let is_as_wanted = wanted.all(|(to, destination)| {
+        count += 1;
+        have.destinations.get(&to) == Some(&destination)
+    });
+    is_as_wanted && count == have.destinations.len() && have.service == service.config.service
+}
+
 /// The service as it should be; `None`: it should not be there, or it is not ours.
 pub(super) fn entry(
     reconciler: &mut Reconciler,
-    membership: &Membership,
+    ground: Ground<'_>,
     key: ServiceKey,
-    stopping: Option<OnStop>,
-    now: Time,
     actions: &mut Vec<Action>,
 ) -> Option<Entry> {
+    let Ground { membership, stopping, now, .. } = ground;
     if stopping == Some(OnStop::Remove) {
         return None;
     }
     let service = membership.services.get(&key);
-    let have = reconciler.actual.as_ref().and_then(|table| table.services.get(&key)).cloned();
-    let mut wanted = match (service, &have) {
-        (Some(service), _) => members(membership, service, have.as_ref()),
+    let have = ground.have(key);
+    let mut wanted = match (service, have) {
+        (Some(service), _) => Entry {
+            service: service.config.service.clone(),
+            destinations: destinations(membership, service, have).collect(),
+        },
         (None, Some(have)) if reconciler.memory.owned.contains(&key) => {
             Entry { service: have.service.clone(), destinations: Default::default() }
         }
         // A foreign service is wanted as it is.
-        (None, _) => return have,
+        (None, _) => return have.cloned(),
     };
     let timeout = service.map_or(DRAIN_TIMEOUT, |service| service.config.drain_timeout);
     let mut is_draining = false;
@@ -58,11 +78,15 @@ pub(super) fn entry(
     Some(wanted)
 }
 
-/// The service with its members as they were decided, and its sorry server.
-fn members(membership: &Membership, service: &ServiceState, have: Option<&Entry>) -> Entry {
+/// The members of a service as they were decided, and its sorry server.
+fn destinations<'a>(
+    membership: &'a Membership,
+    service: &'a ServiceState,
+    have: Option<&'a Entry>,
+) -> impl Iterator<Item = (DestinationKey, Destination)> + 'a {
     let members = membership.members(service);
     let decided = members.iter().zip(&service.decisions);
-    let destinations = decided.filter_map(|(member, decision)| {
+    let members = decided.filter_map(move |(member, decision)| {
         let to = service.key_of(member);
         let weight = match decision {
             Some(decision) => decision.weight?,
@@ -73,8 +97,7 @@ fn members(membership: &Membership, service: &ServiceState, have: Option<&Entry>
     let sorry = service
         .sorry_server()
         .map(|(to, weight)| (to, service.config.destination(None, Thresholds::default(), weight)));
-    let destinations = destinations.chain(sorry).collect();
-    Entry { service: service.config.service.clone(), destinations }
+    members.chain(sorry)
 }
 
 impl Reconciler {
@@ -109,13 +132,13 @@ impl Reconciler {
             actions.push(Action::Report(drain));
             return true;
         };
-        let active = self.counters.get(&(key, to)).map(|connections| connections.active);
+        // What has no connections is not counted.
+        let active = self.counters.get(&(key, to)).map_or(0, |connections| connections.active);
         let is_quiesced = !destination.weight.is_usable() && self.are_counters_fresh();
-        let is_drained = is_quiesced && active == Some(0);
+        let is_drained = is_quiesced && active == 0;
         if !is_drained && now < deadline {
             return true;
         }
-        let active = active.unwrap_or(0);
         actions.push(Action::Report(Transition::Drained { service: key, destination: to, active }));
         false
     }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,6 +20,16 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// So many commands of one service wait for the one that runs; the oldest is given up for a newer one.
 const WAITING: usize = 8;
+
+/// Whether a program can be run, as far as that can be told without running it.
+pub fn check(path: &Path) -> Result<(), String> {
+    let why = |what: &str| format!("{}: {what}", path.display());
+    let about = std::fs::metadata(path).map_err(|error| why(&error.to_string()))?;
+    if !about.is_file() {
+        return Err(why("not a file"));
+    }
+    rustix::fs::access(path, rustix::fs::Access::EXEC_OK).map_err(|errno| why(&errno.to_string()))
+}
 
 /// Starts commands.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +60,7 @@ impl Commands {
 
     async fn serve(self, service: Box<str>) {
         while let Some(command) = self.next(&service) {
-            run(&command, LIMIT).await;
+            run(&command, tokio::time::sleep(LIMIT)).await;
         }
     }
 
@@ -69,8 +80,8 @@ impl Commands {
     }
 }
 
-/// Runs one command to its end and tells how it ended.
-async fn run(command: &Command, limit: Duration) {
+/// Runs one command to its end, or until its time is up, and tells how it ended.
+async fn run(command: &Command, time_is_up: impl Future<Output = ()>) {
     let mut child = match start(command) {
         Ok(child) => child,
         Err(error) => {
@@ -78,16 +89,20 @@ async fn run(command: &Command, limit: Duration) {
             return;
         }
     };
-    match tokio::time::timeout(limit, child.wait()).await {
-        Ok(Ok(status)) if status.success() => tracing::info!("{command} has ended well"),
-        Ok(Ok(status)) => tracing::warn!("{command} has failed: {}", in_words(status)),
-        Ok(Err(error)) => tracing::error!("{command}: its end could not be seen: {error}"),
-        Err(_) => {
+    let end = tokio::select! {
+        end = child.wait() => Some(end),
+        () = time_is_up => None,
+    };
+    match end {
+        Some(Ok(status)) if status.success() => tracing::info!("{command} has ended well"),
+        Some(Ok(status)) => tracing::warn!("{command} has failed: {}", in_words(status)),
+        Some(Err(error)) => tracing::error!("{command}: its end could not be seen: {error}"),
+        None => {
             kill(&child);
             // It is dead, or nothing will end it.
-            let end = tokio::time::timeout(limit, child.wait()).await;
+            let end = tokio::time::timeout(LIMIT, child.wait()).await;
             let end = if end.is_ok() { "was killed" } else { "could not be killed" };
-            tracing::warn!("{command} {end}: it took longer than {limit:?}");
+            tracing::warn!("{command} {end}: it took longer than {LIMIT:?}");
         }
     }
 }
@@ -142,6 +157,7 @@ impl fmt::Display for Command {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
     use std::path::PathBuf;
     use std::time::Instant;
 
@@ -172,7 +188,7 @@ mod tests {
             "echo $PGVS_SERVICE $PGVS_EVENT $PGVS_ADDRESS $PGVS_SERVERS/$PGVS_QUORUM > {}",
             path.display()
         );
-        run(&command("ro", &script), LIMIT).await;
+        run(&command("ro", &script), pending()).await;
         let told = std::fs::read_to_string(&path).unwrap();
         assert_eq!(told, "ro quorum_down TCP 10.9.0.101:5432 1/2\n");
         std::fs::remove_file(path).unwrap();
@@ -198,16 +214,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_that_takes_too_long_is_killed_with_what_it_started() {
+    async fn a_command_whose_time_is_up_is_killed_with_what_it_started() {
         let path = file("killed");
-        let script = format!("sleep 300 & echo $! > {}; wait", path.display());
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).unwrap();
+        let (started, has_started) = tokio::sync::oneshot::channel();
+        let pipe = path.clone();
+        let reader = std::thread::spawn(move || {
+            // Opens when the script's own child has it open, and ends when that is gone.
+            let mut pipe = std::fs::File::open(pipe).unwrap();
+            started.send(()).unwrap();
+            std::io::Read::read(&mut pipe, &mut [0]).unwrap()
+        });
+        let script = format!("sleep 300 > {} & wait", path.display());
         let begin = Instant::now();
-        run(&command("ro", &script), Duration::from_millis(300)).await;
-        assert!(begin.elapsed() < Duration::from_secs(5));
-        let child = std::fs::read_to_string(&path).unwrap();
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.trim()));
-        // Gone, or a dead child of whoever adopts orphans here.
-        assert!(stat.as_ref().map_or(true, |stat| stat.contains(") Z ")), "{stat:?}");
+        run(&command("ro", &script), async { has_started.await.unwrap() }).await;
+        assert_eq!(reader.join().unwrap(), 0);
+        assert!(begin.elapsed() < Duration::from_secs(200), "it ended by itself");
         std::fs::remove_file(path).unwrap();
     }
 
@@ -227,10 +251,18 @@ mod tests {
         std::fs::remove_file(path).unwrap();
     }
 
+    #[test]
+    fn a_program_that_is_not_there_or_none_is_found_before_it_is_run() {
+        assert_eq!(check(Path::new("/bin/sh")), Ok(()));
+        assert!(check(Path::new("/nowhere/notify")).unwrap_err().contains("No such file"));
+        assert!(check(Path::new("/bin")).unwrap_err().contains("not a file"));
+        assert!(check(Path::new("/etc/passwd")).unwrap_err().contains("ermission denied"));
+    }
+
     #[tokio::test]
     async fn what_cannot_be_started_holds_nobody_up() {
         let mut missing = command("ro", "");
         missing.argv = [Box::from("/nowhere/notify")].into();
-        run(&missing, LIMIT).await;
+        run(&missing, pending()).await;
     }
 }

@@ -5,6 +5,7 @@
 pub mod addresses;
 pub mod foreign;
 pub mod modules;
+pub mod whole;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -16,6 +17,7 @@ use crate::config::finding::ConfigError;
 use crate::config::include::{Include, MAX_FILES};
 use crate::config::outside::{HostView, Questions};
 use crate::config::sources::{Checked, Sources};
+use crate::host::command;
 use crate::host::probe::password;
 
 /// The longest file that is read, in bytes.
@@ -64,6 +66,11 @@ pub fn look(questions: &Questions) -> HostView {
             .password_files
             .iter()
             .filter_map(|path| Some((path.clone(), password::check(path).err()?.into())))
+            .collect(),
+        programs: questions
+            .programs
+            .iter()
+            .filter_map(|path| Some((path.clone(), command::check(path).err()?.into())))
             .collect(),
         modules: modules::present(&questions.modules),
     }

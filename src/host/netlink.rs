@@ -13,5 +13,5 @@ pub mod thread;
 mod transport;
 
 pub use error::KernelError;
-pub use kernel::{Kernel, check};
+pub use kernel::{CheapList, Kernel};
 pub use transport::{NetlinkSocket, Transport, Wait};

@@ -3,6 +3,7 @@
 //! A thread of its own with a socket of its own: nft may take seconds, and no failover waits for it. Takes one wish after
 //! the other from a bounded queue and answers each exactly once.
 
+mod generation;
 mod nft;
 mod sysctl;
 
@@ -11,6 +12,7 @@ use std::io;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use super::netlink::{Kernel, KernelError};
 use crate::engine::event::Event;
@@ -50,7 +52,20 @@ pub struct InKernel {
     /// Opened when it is needed; `None` again after a failure.
     kernel: Option<Kernel>,
     sysctls: Sysctls,
+    rules: Option<Listed>,
 }
+
+/// The rules as nft listed them.
+#[derive(Debug)]
+struct Listed {
+    /// The number of the ruleset before they were listed; `None` from a kernel that has no such number.
+    generation: Option<u32>,
+    at: Instant,
+    rules: NftTable,
+}
+
+/// Without the number of the ruleset, rules are listed this often.
+const LIST_EVERY: Duration = Duration::from_secs(10);
 
 /// Starts the thread. It ends when the last sender of wishes is dropped; `answer` is called on it.
 pub fn spawn(
@@ -118,7 +133,7 @@ impl InKernel {
                     let running = daemons.iter().find(|daemon| daemon.role == role);
                     Ok(Setting::Daemon(role, running.cloned()))
                 }
-                SettingKey::SourceNat => nft::list().map(Setting::SourceNat).map_err(words),
+                SettingKey::SourceNat => self.rules().map(Setting::SourceNat).map_err(words),
             };
             found.insert(key, value);
         }
@@ -147,8 +162,26 @@ impl InKernel {
                     format!("{} sync daemon on {interface}: {error}: {hint}", role.as_str()).into()
                 })
             }
-            Setting::SourceNat(table) => nft::replace(table).map_err(words),
+            Setting::SourceNat(table) => {
+                self.rules = None;
+                nft::replace(table).map_err(words)
+            }
         }
+    }
+
+    /// The rules for full NAT, listed anew only if some rule was changed since.
+    fn rules(&mut self) -> Result<NftTable, nft::NftError> {
+        let generation = generation::generation().ok();
+        let is_same = |listed: &&Listed| {
+            listed.generation == generation
+                && (generation.is_some() || listed.at.elapsed() < LIST_EVERY)
+        };
+        if let Some(listed) = self.rules.as_ref().filter(is_same) {
+            return Ok(listed.rules.clone());
+        }
+        let rules = nft::list()?;
+        self.rules = Some(Listed { generation, at: Instant::now(), rules: rules.clone() });
+        Ok(rules)
     }
 
     /// Stops the sync daemon of a role, if one runs.

@@ -121,10 +121,14 @@ impl StateFile {
         };
         match Record::parse(&text).and_then(|record| record.memory(identity, moment)) {
             Ok(memory) => Loaded { memory, note: None },
-            Err(Unusable::Elsewhere(what)) => nothing(Some(Note::Void(format!(
-                "{} is of another {what}: what it says of services and drains is void",
-                self.path().display()
-            )))),
+            Err(Unusable::Elsewhere(what, left)) => {
+                let path = self.path();
+                let note = Note::Void(format!(
+                    "{} is of another {what}: what it says of services and drains is void",
+                    path.display()
+                ));
+                Loaded { memory: *left, note: Some(note) }
+            }
             Err(Unusable::Unreadable(why)) => nothing(Some(self.keep_aside(&why, moment))),
         }
     }
@@ -185,7 +189,7 @@ pub fn peek(directory: &Path) -> Result<Memory, String> {
     };
     match Record::parse(&text).and_then(|record| record.memory(&identity, moment)) {
         Ok(memory) => Ok(memory),
-        Err(Unusable::Elsewhere(_)) => Ok(Memory::default()),
+        Err(Unusable::Elsewhere(_, left)) => Ok(*left),
         Err(Unusable::Unreadable(why)) => Err(told(why)),
     }
 }

@@ -14,7 +14,7 @@ use super::ledger::{Kind, Statement};
 use super::place::Hosts;
 use super::plan::{Key, Plan, Service, Value};
 use super::reasons::Reasons;
-use super::{Around, Reading};
+use super::{Around, Reading, write};
 use crate::import::ledger::Report;
 use crate::model::service::Family;
 use backend::Backend;
@@ -39,6 +39,10 @@ pub(super) fn read(name: &str, text: &str, around: Around<'_>) -> Reading {
     }
     import.backends_without_a_front();
     import.long_timeouts(name);
+    if !import.plan.services.is_empty() {
+        let why = "servers see this director's address, as they saw HAProxy's; false where it is their gateway";
+        import.plan.defaults.push(Key::truth("source_nat").because(why));
+    }
     let Import { plan, mut report, .. } = import;
     for section in &sections {
         explain(section, &mut report);
@@ -74,8 +78,14 @@ impl<'a> Import<'a> {
         let binds = bind::binds(proxy, &mut self.report);
         let port = binds.iter().find_map(bind::Bind::port);
         let backend = self.backend(behind, port, proxy.name());
-        for family in [Family::V4, Family::V6] {
-            self.service(proxy, &binds, &backend, family);
+        for (family, name) in [(Family::V4, "IPv4"), (Family::V6, "IPv6")] {
+            let is_served = self.service(proxy, &binds, &backend, family);
+            if backend.pool(family).is_some() && !is_served {
+                let why = format!(
+                    "no address of {name} is in front of its servers of {name}: they get a pool, and no service"
+                );
+                self.report.note(proxy.head, proxy.name(), why);
+            }
         }
         bind::without_servers(&binds, &backend, &mut self.report);
     }
@@ -119,15 +129,16 @@ impl<'a> Import<'a> {
         backend
     }
 
+    /// Whether there is one in a family.
     fn service(
         &mut self,
         proxy: Proxy<'a>,
         binds: &[bind::Bind<'a>],
         backend: &Backend,
         family: Family,
-    ) {
+    ) -> bool {
         let Some(pool) = backend.pool(family) else {
-            return;
+            return false;
         };
         let (mut addresses, mut why, mut places) =
             (Vec::new(), String::new(), vec![proxy.head.place]);
@@ -144,7 +155,7 @@ impl<'a> Import<'a> {
         addresses.dedup();
         places.dedup();
         let address = match &*addresses {
-            [] => return,
+            [] => return false,
             [one] => Value::Text(one.clone()),
             _ => Value::Words(addresses),
         };
@@ -153,6 +164,7 @@ impl<'a> Import<'a> {
         let is_second = family == Family::V6 && backend.pool(Family::V4).is_some();
         let name = format!("{}{}", proxy.name(), if is_second { "-v6" } else { "" });
         self.plan.services.push(Service { name, pool, keys, places, said: Vec::new() });
+        true
     }
 
     /// Backends that only conditions lead to become pools all the same.
@@ -172,6 +184,12 @@ impl<'a> Import<'a> {
                 let why =
                     "no frontend leads here without a condition: write the [[service]] of its pool";
                 self.report.note(proxy.head, proxy.name(), why);
+            }
+            // What the section says of its services has no other place.
+            let pool = backend.pool(Family::V4).or_else(|| backend.pool(Family::V6));
+            if let Some(pool) = pool.and_then(|number| self.plan.pools.get_mut(number)) {
+                pool.said.push(format!("A [[service]] in front of {} would have:", proxy.name()));
+                pool.said.extend(backend.keys.iter().map(write::line));
             }
         }
     }
@@ -216,6 +234,9 @@ fn explain(section: &Statement, report: &mut Report) {
             Kind::Lost => report.lost(section, why),
         }
         return;
+    }
+    if kind == "defaults" {
+        report.words(Kind::Lost, section, 1..section.len(), "no section names these defaults");
     }
     for line in &section.block {
         match line.word(0) {

@@ -71,10 +71,18 @@ fn take(command: Command, statement: &Statement, entries: &mut Vec<Entry>, readi
             entry.destinations.push((to.0, destination, place));
         }
         Command::Change(Change::Timeouts(timeouts)) => {
+            if !reading.plan.kernel.is_empty() {
+                return report.hand(statement, "timeouts are set by a line before it");
+            }
             reading.plan.kernel.extend(self::timeouts(timeouts, statement.place, &reading.files));
         }
         Command::Change(Change::StartDaemon(daemon)) => {
-            reading.plan.sync_daemons.push((place, sync_daemon(&daemon)));
+            let keys = sync_daemon(&daemon);
+            let same = |(_, known): &(Place, Vec<Key>)| known.first() == keys.first();
+            if reading.plan.sync_daemons.iter().any(same) {
+                return report.hand(statement, "a line before it starts one of this role");
+            }
+            reading.plan.sync_daemons.push((place, keys));
         }
         Command::Change(Change::Flush) => {
             return report
@@ -169,7 +177,7 @@ fn assemble(entry: Entry, plan: &mut Plan, report: &mut Report) {
         called: vec![name.clone()],
         probe: is_postgres.then(Postgres::default),
         servers,
-        places: Vec::new(),
+        places: vec![place],
         ..Pool::default()
     };
     let mut keys = identity(key);

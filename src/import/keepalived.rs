@@ -3,6 +3,7 @@
 mod address;
 mod check;
 mod global;
+mod identity;
 mod lexer;
 mod real;
 mod service;

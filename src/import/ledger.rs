@@ -100,7 +100,11 @@ impl Statement {
                 if !text.is_empty() {
                     text.push(' ');
                 }
-                text.push_str(if secret { "***" } else { word });
+                text.push_str(match &**word {
+                    _ if secret => "***",
+                    "" => "\"\"",
+                    word => word,
+                });
             }
             let small = word.to_ascii_lowercase();
             secret |= small.contains("pass") || small == "auth" || small == "user";
@@ -109,7 +113,7 @@ impl Statement {
     }
 
     fn mark(&self, range: Range<usize>, fate: Fate) {
-        for (_, cell) in self.words.get(range).unwrap_or_default() {
+        for (_, cell) in self.words.iter().take(range.end).skip(range.start) {
             cell.set(fate);
         }
     }
@@ -200,8 +204,19 @@ impl Report {
 
     /// Something about words that are carried over all the same.
     pub(super) fn note(&mut self, statement: &Statement, what: &str, why: impl Into<String>) {
+        self.told(Kind::Hand, statement, what, why);
+    }
+
+    /// The same of any kind.
+    pub(super) fn told(
+        &mut self,
+        kind: Kind,
+        statement: &Statement,
+        what: &str,
+        why: impl Into<String>,
+    ) {
         let (place, end) = (Some(statement.place), statement.place.line);
-        self.add(Listed { place, end, what: shown(what), why: why.into(), kind: Kind::Hand });
+        self.add(Listed { place, end, what: shown(what), why: why.into(), kind });
     }
 
     /// Something about the result as a whole.
@@ -213,7 +228,7 @@ impl Report {
     /// Lists whatever is unread of the statements, each by itself.
     pub(super) fn leftovers(&mut self, statements: &[Statement], why: &str) {
         for statement in statements {
-            if statement.unread().is_empty() {
+            if !(0..statement.len()).any(|at| statement.is_unread_at(at)) {
                 self.leftovers(&statement.block, why);
             } else {
                 self.lost(statement, why);
@@ -298,6 +313,13 @@ mod tests {
         let listed = report.finish();
         assert_eq!(listed.len(), 1);
         assert_eq!((&*listed[0].what, listed[0].end), ("pg1 maxconn 100", 3));
+    }
+
+    #[test]
+    fn more_words_than_there_are_can_be_taken() {
+        let statement = statement(1, "weight 1");
+        statement.take_words(0..5);
+        assert!(!statement.is_unread_at(0) && !statement.is_unread_at(1));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Every name that leaves here is one that the config takes: letters, digits and . _ -, at most 64.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::model::service::{Family, Protocol, ServiceKey};
@@ -15,19 +15,23 @@ const SEPARATORS: [char; 5] = ['-', '_', '.', ':', '/'];
 
 /// Names that are taken.
 #[derive(Debug, Default)]
-pub(super) struct Taken(BTreeSet<String>);
+pub(super) struct Taken {
+    all: BTreeSet<String>,
+    /// The next number for a name that is taken already.
+    next: BTreeMap<String, u32>,
+}
 
 impl Taken {
     /// A name like the wanted one that nobody has yet.
     pub(super) fn name(&mut self, wanted: &str) -> String {
         let wanted = sanitized(wanted);
+        let next = self.next.entry(wanted.clone()).or_insert(2);
         let mut name = wanted.clone();
-        let mut number = 2_u32;
-        while !self.0.insert(name.clone()) {
-            let end = format!("-{number}");
+        while !self.all.insert(name.clone()) {
+            let end = format!("-{next}");
             let kept = wanted.get(..wanted.len().min(LONGEST - end.len())).unwrap_or_default();
             name = format!("{kept}{end}");
-            number = number.saturating_add(1);
+            *next = next.saturating_add(1);
         }
         name
     }
@@ -136,18 +140,18 @@ mod tests {
 
     #[test]
     fn a_pool_of_several_users_is_called_by_what_their_names_share() {
-        let common = |names: &[&str]| {
+        let shared = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|it| (*it).to_owned()).collect();
-            super::common(&names, "postgres")
+            common(&names, "postgres")
         };
-        assert_eq!(common(&["orders_write", "orders_read"]), "orders");
-        assert_eq!(common(&["db_rw", "db_ro"]), "db");
-        assert_eq!(common(&["orders", "orders-ro"]), "orders");
-        assert_eq!(common(&["pg1", "pg2"]), "postgres");
-        assert_eq!(common(&["primary", "standbys"]), "postgres");
-        assert_eq!(common(&["10.9.0.100-5432", "10.9.0.101-5432"]), "postgres");
-        assert_eq!(common(&["only"]), "only");
-        assert_eq!(common(&[]), "postgres");
+        assert_eq!(shared(&["orders_write", "orders_read"]), "orders");
+        assert_eq!(shared(&["db_rw", "db_ro"]), "db");
+        assert_eq!(shared(&["orders", "orders-ro"]), "orders");
+        assert_eq!(shared(&["pg1", "pg2"]), "postgres");
+        assert_eq!(shared(&["primary", "standbys"]), "postgres");
+        assert_eq!(shared(&["10.9.0.100-5432", "10.9.0.101-5432"]), "postgres");
+        assert_eq!(shared(&["only"]), "only");
+        assert_eq!(shared(&[]), "postgres");
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(super) struct Postgres {
 }
 
 impl Postgres {
-    /// Both at once, unless they contradict each other.
+    /// Both at once, unless they are different users; of two counts the first stays.
     fn merged(&self, other: &Self) -> Option<Self> {
         fn either<T: Clone + PartialEq>(one: &Option<T>, two: &Option<T>) -> Option<Option<T>> {
             match (one, two) {
@@ -79,10 +79,26 @@ impl Postgres {
         said.extend(other.said.iter().filter(|it| !self.said.contains(it)).cloned());
         Some(Self {
             user: either(&self.user, &other.user)?,
-            rise: either(&self.rise, &other.rise)?,
-            fall: either(&self.fall, &other.fall)?,
+            rise: self.rise.or(other.rise),
+            fall: self.fall.or(other.fall),
             said,
         })
+    }
+
+    /// What it says otherwise than the one that both became.
+    pub(super) fn beside(&self, kept: &Self) -> Vec<(String, String)> {
+        let pairs = [("rise", self.rise, kept.rise), ("fall", self.fall, kept.fall)];
+        pairs
+            .into_iter()
+            .filter_map(|(name, own, kept)| Some((name, own?, kept?)))
+            .filter(|(_, own, kept)| own != kept)
+            .map(|(name, own, kept)| {
+                let why = format!(
+                    "the same servers are one pool, which has {name} = {kept} from another section"
+                );
+                (format!("{name} {own}"), why)
+            })
+            .collect()
     }
 }
 
@@ -137,8 +153,14 @@ impl Pool {
         pool.places.extend(&other.places);
         pool.said.extend(other.said.iter().filter(|it| !self.said.contains(it)).cloned());
         for server in &mut pool.servers {
-            let same = other.servers.iter().find(|it| it.address == server.address);
-            server.places.extend(same.into_iter().flat_map(|it| &it.places));
+            let same = other.servers.iter().filter(|it| it.address == server.address);
+            for same in same {
+                server.places.extend(&same.places);
+                if same.name != server.name {
+                    server.why =
+                        format!("{} also called {}", server.why, same.name).trim().to_owned();
+                }
+            }
         }
         Some(pool)
     }
@@ -160,6 +182,8 @@ pub(super) struct Service {
 pub(super) struct Plan {
     pub(super) director: Vec<Key>,
     pub(super) kernel: Vec<Key>,
+    /// What holds for all services.
+    pub(super) defaults: Vec<Key>,
     pub(super) sync_daemons: Vec<(Place, Vec<Key>)>,
     pub(super) pools: Vec<Pool>,
     pub(super) services: Vec<Service>,

@@ -9,7 +9,7 @@ use super::names::Taken;
 use super::plan::{Key, Plan, Pool, Postgres, Server, Service, Value};
 
 /// The column at which comments begin.
-const COLUMN: usize = 40;
+const COLUMN: usize = 39;
 /// The longest line of a comment.
 const WIDTH: usize = 110;
 
@@ -19,6 +19,7 @@ pub(super) fn toml(plan: &Plan, listed: &[Listed], files: &[String], command: &s
     page.head(command, listed);
     page.table("[director]", &[], &plan.director);
     page.table("[kernel]", &[], &plan.kernel);
+    page.table("[defaults.service]", &[], &plan.defaults);
     for (place, keys) in &plan.sync_daemons {
         page.table("[[sync_daemon]]", &[*place], keys);
     }
@@ -182,20 +183,12 @@ impl Page<'_> {
             }
             (text, Some(place.file))
         });
-        self.line(header, &from.0);
+        self.text.push_str(&commented(header, &from.0));
+        self.text.push('\n');
     }
 
     fn key(&mut self, key: &Key) {
-        let sign = if key.is_offer { "# " } else { "" };
-        let line = format!("{sign}{} = {}", key.name, written(&key.value));
-        self.line(&line, &key.why);
-    }
-
-    fn line(&mut self, line: &str, comment: &str) {
-        match comment {
-            "" => self.text.push_str(line),
-            comment => self.text.push_str(&format!("{line:<COLUMN$}# {}", clean(comment))),
-        }
+        self.text.push_str(&line(key));
         self.text.push('\n');
     }
 
@@ -225,6 +218,19 @@ impl Page<'_> {
         }
         self.text.push_str(line.trim_end());
         self.text.push('\n');
+    }
+}
+
+/// A key as a line of the config.
+pub(super) fn line(key: &Key) -> String {
+    let sign = if key.is_offer { "# " } else { "" };
+    commented(&format!("{sign}{} = {}", key.name, written(&key.value)), &key.why)
+}
+
+fn commented(line: &str, comment: &str) -> String {
+    match comment {
+        "" => line.to_owned(),
+        comment => format!("{line:<COLUMN$} # {}", clean(comment)),
     }
 }
 

@@ -4,9 +4,10 @@ use std::fmt::{self, Write as _};
 
 use super::args::{Columns, Format};
 use super::names::{self, Writing};
-use super::numbers::{TrafficText, rates, totals};
+use super::numbers::{TrafficText, left, left_number, rates, totals};
+use super::sort::{self, Row};
 use super::values::Names;
-use super::{sort, words};
+use super::words;
 use crate::model::destination::{Forwarding, Tunnel};
 use crate::model::kernel::{IpvsInfo, ListedDestination, ListedService, Traffic};
 use crate::model::service::{Netmask, Protocol, Service, ServiceFlags, ServiceKey};
@@ -25,9 +26,9 @@ pub fn list(
     text.push_str(title(format.columns));
     let names = (!format.numeric).then_some(names);
     let list = Writer { format, writing: Writing { names } };
-    for listed in ordered(services, format) {
+    for row in ordered(services, format) {
         // Writing into a String does not fail.
-        if list.write(&mut text, &listed).is_err() {
+        if list.write(&mut text, &row).is_err() {
             return String::new();
         }
     }
@@ -39,9 +40,9 @@ pub fn first_line(info: IpvsInfo) -> String {
     format!("IP Virtual Server version {} (size={})\n", info.version, info.table_size)
 }
 
-pub(super) fn ordered(services: &[ListedService], format: Format) -> Vec<ListedService> {
+pub(super) fn ordered(services: &[ListedService], format: Format) -> Vec<Row<'_>> {
     match format.unsorted {
-        true => services.to_vec(),
+        true => sort::unsorted(services),
         false => sort::sorted(services),
     }
 }
@@ -83,7 +84,8 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn write(self, text: &mut String, listed: &ListedService) -> fmt::Result {
+    fn write(self, text: &mut String, row: &Row<'_>) -> fmt::Result {
+        let listed = row.listed;
         let name = match listed.key {
             ServiceKey::FwMark { .. } if self.format.wide => {
                 format!("FWM  {}", listed.key).replacen("FWM  FWM ", "FWM  ", 1)
@@ -101,7 +103,7 @@ impl Writer<'_> {
             }
         }
         let protocol = names::protocol_of(listed.key);
-        for destination in &listed.destinations {
+        for destination in &row.destinations {
             self.write_destination(text, destination, protocol)?;
         }
         Ok(())
@@ -121,7 +123,8 @@ impl Writer<'_> {
         let weight = destination.weight.0;
         let (active, inactive) = (connections.active, connections.inactive);
         let exact = self.format.exact;
-        write!(text, "  -> {name:<28}")?;
+        text.push_str("  -> ");
+        left(text, &name, 28);
         match self.format.columns {
             Columns::Stats => writeln!(text, "{}", totals(self.counted(listed.traffic), exact)),
             Columns::Rate => {
@@ -149,8 +152,16 @@ impl Writer<'_> {
                 )
             }
             Columns::Plain => {
-                let weight = weight.cast_signed();
-                writeln!(text, " {forwarding:<7} {weight:<6} {active:<10} {inactive:<10}")
+                text.push(' ');
+                left(text, forwarding, 7);
+                text.push(' ');
+                left_number(text, weight.cast_signed().into(), 6);
+                text.push(' ');
+                left_number(text, active.into(), 10);
+                text.push(' ');
+                left_number(text, inactive.into(), 10);
+                text.push('\n');
+                Ok(())
             }
         }
     }

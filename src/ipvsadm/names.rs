@@ -1,8 +1,9 @@
 //! Addresses, protocols and methods in ipvsadm's words.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4};
 
+use super::numbers::left_number;
 use super::values::Names;
 use super::words;
 use crate::model::destination::Forwarding;
@@ -69,11 +70,18 @@ impl Writing<'_> {
     /// `10.0.0.2:5432`, `[2001:db8::2]:5432`.
     pub(super) fn destination(self, address: SocketAddr, protocol: Protocol) -> String {
         let name = self.socket(address, protocol);
+        if self.names.is_none() && address.is_ipv4() {
+            // Never too long.
+            return name;
+        }
         cut(name, Family::of(address.ip()), DESTINATION_WIDTH)
     }
 
     /// Address and port, as long as ipvsadm's buffer.
     pub(super) fn socket(self, address: SocketAddr, protocol: Protocol) -> String {
+        if let (None, SocketAddr::V4(address)) = (self.names, address) {
+            return numeric(address);
+        }
         let host = self.names.and_then(|names| names.host_name(address.ip()));
         let host = host.unwrap_or_else(|| match address.ip() {
             IpAddr::V4(ip) => ip.to_string(),
@@ -85,6 +93,20 @@ impl Writing<'_> {
             if address.is_ipv6() { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         words::cut(&text, BUFFER)
     }
+}
+
+/// `10.0.0.2:5432`: most of what a long list is made of.
+fn numeric(address: SocketAddrV4) -> String {
+    let mut text = String::with_capacity(21);
+    for (place, octet) in address.ip().octets().into_iter().enumerate() {
+        if place > 0 {
+            text.push('.');
+        }
+        left_number(&mut text, octet.into(), 0);
+    }
+    text.push(':');
+    left_number(&mut text, address.port().into(), 0);
+    text
 }
 
 /// The protocol by which ports are named: services by mark carry TCP in the kernel's lists of destinations.

@@ -56,6 +56,44 @@ pub(super) fn rates(traffic: Traffic, exact: bool) -> String {
     TrafficText { numbers: &numbers, exact }.to_string()
 }
 
+/// A word with blanks behind it up to a width in characters.
+pub(super) fn left(text: &mut String, word: &str, width: usize) {
+    text.push_str(word);
+    let length = if word.is_ascii() { word.len() } else { word.chars().count() };
+    blanks(text, width.saturating_sub(length));
+}
+
+/// A number with blanks behind it up to a width, without the formatting machinery: long lists are made of these.
+pub(super) fn left_number(text: &mut String, number: i64, width: usize) {
+    let before = text.len();
+    if number < 0 {
+        text.push('-');
+    }
+    // From the last digit to the first.
+    let mut digits = [0; 20];
+    let (mut rest, mut first) = (number.unsigned_abs(), digits.len());
+    for (place, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (rest % 10).to_le_bytes()[0];
+        (rest, first) = (rest / 10, place);
+        if rest == 0 {
+            break;
+        }
+    }
+    let digits = digits.get(first..).unwrap_or_default();
+    text.push_str(std::str::from_utf8(digits).unwrap_or_default());
+    blanks(text, width.saturating_sub(text.len() - before));
+}
+
+fn blanks(text: &mut String, count: usize) {
+    const BLANKS: &str = "                                ";
+    let mut left = count;
+    while left > 0 {
+        let now = left.min(BLANKS.len());
+        text.push_str(BLANKS.get(..now).unwrap_or_default());
+        left -= now;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +122,21 @@ mod tests {
             TrafficText { numbers: &numbers, exact: true }.to_string(),
             "        1 99999999 100000000 18446744073709551615"
         );
+    }
+
+    #[test]
+    fn numbers_and_words_are_filled_up_as_by_the_standard_library() {
+        for number in [0, 1, 9, 10, 99, 100, -1, -10, i64::from(u32::MAX), i64::MAX, i64::MIN] {
+            for width in [0, 3, 10, 40] {
+                let mut text = String::new();
+                left_number(&mut text, number, width);
+                assert_eq!(text, format!("{number:<width$}"));
+            }
+        }
+        for word in ["", "Masq", "gr\u{fc}n"] {
+            let mut text = String::new();
+            left(&mut text, word, 7);
+            assert_eq!(text, format!("{word:<7}"));
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::fmt::{self, Write as _};
 use super::args::Format;
 use super::list::ordered;
 use super::names::{self, Writing};
+use super::sort::Row;
 use super::values::Names;
 use super::words;
 use crate::model::destination::{Forwarding, Tunnel};
@@ -17,16 +18,17 @@ use crate::model::service::{Netmask, ServiceFlags};
 pub fn save(services: &[ListedService], format: Format, names: &dyn Names) -> String {
     let writing = Writing { names: (!format.numeric).then_some(names) };
     let mut text = String::new();
-    for listed in ordered(services, format) {
+    for row in ordered(services, format) {
         // Writing into a String does not fail.
-        if write_service(&mut text, &listed, writing).is_err() {
+        if write_service(&mut text, &row, writing).is_err() {
             return String::new();
         }
     }
     text
 }
 
-fn write_service(text: &mut String, listed: &ListedService, writing: Writing<'_>) -> fmt::Result {
+fn write_service(text: &mut String, row: &Row<'_>, writing: Writing<'_>) -> fmt::Result {
+    let listed = row.listed;
     let name = writing.option(listed.key);
     let service = &listed.service;
     let scheduler = service.scheduler.as_str();
@@ -51,7 +53,7 @@ fn write_service(text: &mut String, listed: &ListedService, writing: Writing<'_>
     }
     text.push('\n');
     let protocol = names::protocol_of(listed.key);
-    for destination in &listed.destinations {
+    for destination in &row.destinations {
         let server = writing.socket(destination.key.0, protocol);
         write_destination(text, &name, &server, destination)?;
     }

@@ -8,14 +8,29 @@ use std::net::{IpAddr, SocketAddr};
 use crate::model::kernel::{ListedDestination, ListedService};
 use crate::model::service::{Family, ServiceKey};
 
-/// The services in ipvsadm's order, each with its destinations in ipvsadm's order.
-pub(super) fn sorted(services: &[ListedService]) -> Vec<ListedService> {
-    let mut services = merge_sort(services.to_vec(), &|a, b| by_service(a.key, b.key));
-    for service in &mut services {
-        let destinations = std::mem::take(&mut service.destinations);
-        service.destinations = merge_sort(destinations, &by_destination);
-    }
+/// A service and its destinations in the order of a list.
+#[derive(Clone, Debug)]
+pub(super) struct Row<'a> {
+    pub(super) listed: &'a ListedService,
+    pub(super) destinations: Vec<&'a ListedDestination>,
+}
+
+/// The services in the kernel's order.
+pub(super) fn unsorted(services: &[ListedService]) -> Vec<Row<'_>> {
     services
+        .iter()
+        .map(|listed| Row { listed, destinations: listed.destinations.iter().collect() })
+        .collect()
+}
+
+/// The services in ipvsadm's order, each with its destinations in ipvsadm's order.
+pub(super) fn sorted(services: &[ListedService]) -> Vec<Row<'_>> {
+    let mut rows = merge_sort(unsorted(services), &|a, b| by_service(a.listed.key, b.listed.key));
+    for row in &mut rows {
+        let destinations = std::mem::take(&mut row.destinations);
+        row.destinations = merge_sort(destinations, &|a, b| by_destination(a, b));
+    }
+    rows
 }
 
 /// By mark, family, protocol, address, port; an address has the mark 0, and a mark has zeros for an address.
@@ -39,12 +54,13 @@ fn by_service(a: ServiceKey, b: ServiceKey) -> i32 {
         // Marks that are equal are the same service, and different ones never come here.
         (ServiceKey::FwMark { .. }, _) | (_, ServiceKey::FwMark { .. }) => 0,
     };
-    first([
-        &|| difference(mark(a), mark(b)),
-        &|| difference(family(a), family(b)),
-        &|| difference(protocol(a), protocol(b)),
-        &address,
-    ])
+    let differences = [
+        difference(mark(a), mark(b)),
+        difference(family(a), family(b)),
+        difference(protocol(a), protocol(b)),
+    ];
+    let first = differences.into_iter().find(|difference| *difference != 0);
+    first.unwrap_or_else(address)
 }
 
 fn by_destination(a: &ListedDestination, b: &ListedDestination) -> i32 {
@@ -76,11 +92,6 @@ fn words(ip: IpAddr) -> [u32; 4] {
 /// `a - b` as C has it for an unsigned difference in a signed variable.
 const fn difference(a: u32, b: u32) -> i32 {
     a.wrapping_sub(b).cast_signed()
-}
-
-fn first<const N: usize>(comparisons: [&dyn Fn() -> i32; N]) -> i32 {
-    let mut results = comparisons.iter().map(|compare| compare());
-    results.find(|result| *result != 0).unwrap_or(0)
 }
 
 /// glibc's: halves of n/2 and the rest, the left one wins where it is not greater.

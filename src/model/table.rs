@@ -28,5 +28,5 @@ impl Table {
     }
 }
 
-/// The kernel's counters beside a table, by service and destination.
+/// The kernel's counters beside a table, by service and destination; what has no connections need not be there.
 pub type Counters = BTreeMap<(ServiceKey, DestinationKey), Connections>;

@@ -39,3 +39,45 @@ pub const fn role_name(role: SyncRole) -> &'static str {
         SyncRole::Backup => "backup",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::model::kernel::Timeouts;
+    use crate::model::service::{Family, Scheduler, Service, ServiceKey};
+    use crate::model::table::Entry;
+
+    #[test]
+    fn what_stands_beside_the_table_is_shown_and_counted_with_it() {
+        let mut have = Saved {
+            timeouts: Some(Timeouts { tcp: 900, tcp_fin: 120, udp: 300 }),
+            ..Saved::default()
+        };
+        let service = Service::plain(Scheduler::new("wlc").unwrap(), Family::V4);
+        let entry = Entry { service, destinations: Default::default() };
+        have.table.services.insert(ServiceKey::tcp("10.0.0.1:80".parse().unwrap()), entry);
+        let mut master = SyncDaemon::new(SyncRole::Master);
+        (master.interface, master.sync_id) = ("eth0".into(), 5);
+        have.daemons.push(master.clone());
+        let same = Restore::new(&have, &have, &BTreeSet::new());
+        assert_eq!(text(&have, &same), "nothing to change\n");
+        master.sync_id = 6;
+        let want = Saved {
+            timeouts: Some(Timeouts { tcp: 7500, tcp_fin: 0, udp: 300 }),
+            daemons: vec![master],
+            ..Saved::default()
+        };
+        assert_eq!(
+            text(&have, &Restore::new(&have, &want, &BTreeSet::new())),
+            "\
+~ timeouts: tcp 900 s -> 7500 s
+- master sync daemon
++ master sync daemon on eth0, id 6
+- service TCP 10.0.0.1:80
+1 to add, 1 to change, 2 to delete
+"
+        );
+    }
+}

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use netlink_packet_core::{Emitable, NLA_F_NESTED, Nla, NlasIterator};
+use netlink_packet_core::{NLA_F_NESTED, NlasIterator};
 
 use super::DecodeError;
 use super::ids::Id;
@@ -15,74 +15,74 @@ const AF_INET: u16 = 2;
 /// `AF_INET6`.
 const AF_INET6: u16 = 10;
 
-/// One attribute to be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Attr {
-    kind: u16,
-    value: Value,
-}
+/// Bytes of an attribute's header (`NLA_HDRLEN`).
+const HEADER: u16 = 4;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Value {
-    U8(u8),
-    U16(u16),
-    U32(u32),
-    Be16(u16),
-    Bytes4([u8; 4]),
-    Pair(u32, u32),
-    Address([u8; 16]),
-    Text(Box<str>),
-    Nest(Vec<Attr>),
-}
+/// Attributes to be sent, one behind the other, as the bytes that go out.
+///
+/// A table of 100,000 destinations is a million of them: each is written once, and nothing is kept in between.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct AttrWriter(Vec<u8>);
 
-impl Attr {
-    pub(super) const fn u8(id: Id, value: u8) -> Self {
-        Self::new(id, Value::U8(value))
+impl AttrWriter {
+    /// With room for the longest change of the table that is no rarity.
+    pub(super) fn with_room() -> Self {
+        Self(Vec::with_capacity(160))
     }
 
-    pub(super) const fn u16(id: Id, value: u16) -> Self {
-        Self::new(id, Value::U16(value))
+    /// What was written.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
     }
 
-    pub(super) const fn u32(id: Id, value: u32) -> Self {
-        Self::new(id, Value::U32(value))
+    pub(super) fn u8(&mut self, id: Id, value: u8) {
+        self.header(id.number, 1);
+        self.0.extend_from_slice(&[value, 0, 0, 0]);
+    }
+
+    pub(super) fn u16(&mut self, id: Id, value: u16) {
+        self.two(id, value.to_ne_bytes());
+    }
+
+    pub(super) fn u32(&mut self, id: Id, value: u32) {
+        self.bytes4(id, value.to_ne_bytes());
     }
 
     /// Only tests send one: the kernel's counters are the only 64-bit values.
     #[cfg(test)]
-    pub(super) fn u64(id: Id, value: u64) -> Self {
-        let [a, b, c, d, e, f, g, h] = value.to_ne_bytes();
-        let (first, second) = ([a, b, c, d], [e, f, g, h]);
-        Self::pair(id, u32::from_ne_bytes(first), u32::from_ne_bytes(second))
+    pub(super) fn u64(&mut self, id: Id, value: u64) {
+        self.header(id.number, 8);
+        self.0.extend_from_slice(&value.to_ne_bytes());
     }
 
     /// A port, in network order.
-    pub(super) const fn be16(id: Id, value: u16) -> Self {
-        Self::new(id, Value::Be16(value))
+    pub(super) fn be16(&mut self, id: Id, value: u16) {
+        self.two(id, value.to_be_bytes());
     }
 
     /// Four bytes as they stand.
-    pub(super) const fn bytes4(id: Id, value: [u8; 4]) -> Self {
-        Self::new(id, Value::Bytes4(value))
+    pub(super) fn bytes4(&mut self, id: Id, value: [u8; 4]) {
+        self.header(id.number, 4);
+        self.0.extend_from_slice(&value);
     }
 
     /// Two numbers one behind the other (`struct ip_vs_flags`).
-    pub(super) const fn pair(id: Id, first: u32, second: u32) -> Self {
-        Self::new(id, Value::Pair(first, second))
+    pub(super) fn pair(&mut self, id: Id, first: u32, second: u32) {
+        self.header(id.number, 8);
+        self.0.extend_from_slice(&first.to_ne_bytes());
+        self.0.extend_from_slice(&second.to_ne_bytes());
     }
 
-    pub(super) const fn family(id: Id, family: Family) -> Self {
-        Self::u16(
-            id,
-            match family {
-                Family::V4 => AF_INET,
-                Family::V6 => AF_INET6,
-            },
-        )
+    pub(super) fn family(&mut self, id: Id, family: Family) {
+        let number = match family {
+            Family::V4 => AF_INET,
+            Family::V6 => AF_INET6,
+        };
+        self.u16(id, number);
     }
 
     /// An address in 16 bytes (`union nf_inet_addr`).
-    pub(super) fn address(id: Id, address: IpAddr) -> Self {
+    pub(super) fn address(&mut self, id: Id, address: IpAddr) {
         let bytes = match address {
             IpAddr::V4(v4) => {
                 let [a, b, c, d] = v4.octets();
@@ -90,73 +90,45 @@ impl Attr {
             }
             IpAddr::V6(v6) => v6.octets(),
         };
-        Self::new(id, Value::Address(bytes))
+        self.header(id.number, 16);
+        self.0.extend_from_slice(&bytes);
     }
 
     /// Text, sent with a NUL behind it.
-    pub(super) fn text(id: Id, text: &str) -> Self {
-        Self::new(id, Value::Text(text.into()))
+    pub(super) fn text(&mut self, id: Id, text: &str) {
+        self.header(id.number, text.len() + 1);
+        self.0.extend_from_slice(text.as_bytes());
+        self.0.push(0);
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
     }
 
-    pub(super) const fn nest(id: Id, inner: Vec<Self>) -> Self {
-        Self::new(id, Value::Nest(inner))
+    /// A level of its own; what `inner` writes is always a multiple of four bytes.
+    pub(super) fn nest(&mut self, id: Id, inner: impl FnOnce(&mut Self)) {
+        let start = self.0.len();
+        self.header(id.number | NLA_F_NESTED, 0);
+        inner(self);
+        let length = length(self.0.len() - start).to_ne_bytes();
+        if let Some(place) = self.0.get_mut(start..start + length.len()) {
+            place.copy_from_slice(&length);
+        }
     }
 
-    const fn new(id: Id, value: Value) -> Self {
-        Self { kind: id.number, value }
+    fn two(&mut self, id: Id, value: [u8; 2]) {
+        let [a, b] = value;
+        self.header(id.number, 2);
+        self.0.extend_from_slice(&[a, b, 0, 0]);
+    }
+
+    fn header(&mut self, kind: u16, value: usize) {
+        let [a, b] = length(value + usize::from(HEADER)).to_ne_bytes();
+        let [c, d] = kind.to_ne_bytes();
+        self.0.extend_from_slice(&[a, b, c, d]);
     }
 }
 
-impl Nla for Attr {
-    fn value_len(&self) -> usize {
-        match &self.value {
-            Value::U8(_) => 1,
-            Value::U16(_) | Value::Be16(_) => 2,
-            Value::U32(_) | Value::Bytes4(_) => 4,
-            Value::Pair(..) => 8,
-            Value::Address(_) => 16,
-            Value::Text(text) => text.len() + 1,
-            Value::Nest(inner) => inner.as_slice().buffer_len(),
-        }
-    }
-
-    fn kind(&self) -> u16 {
-        match &self.value {
-            Value::Nest(_) => self.kind | NLA_F_NESTED,
-            Value::U8(_)
-            | Value::U16(_)
-            | Value::U32(_)
-            | Value::Be16(_)
-            | Value::Bytes4(_)
-            | Value::Pair(..)
-            | Value::Address(_)
-            | Value::Text(_) => self.kind,
-        }
-    }
-
-    /// Fills `buffer`, which is exactly `value_len` long.
-    fn emit_value(&self, buffer: &mut [u8]) {
-        match &self.value {
-            Value::U8(value) => buffer.copy_from_slice(&[*value]),
-            Value::U16(value) => buffer.copy_from_slice(&value.to_ne_bytes()),
-            Value::U32(value) => buffer.copy_from_slice(&value.to_ne_bytes()),
-            Value::Be16(value) => buffer.copy_from_slice(&value.to_be_bytes()),
-            Value::Bytes4(value) => buffer.copy_from_slice(value),
-            Value::Pair(first, second) => {
-                let (head, tail) = buffer.split_at_mut(4);
-                head.copy_from_slice(&first.to_ne_bytes());
-                tail.copy_from_slice(&second.to_ne_bytes());
-            }
-            Value::Address(bytes) => buffer.copy_from_slice(bytes),
-            Value::Text(text) => {
-                if let Some((nul, head)) = buffer.split_last_mut() {
-                    head.copy_from_slice(text.as_bytes());
-                    *nul = 0;
-                }
-            }
-            Value::Nest(inner) => inner.as_slice().emit(buffer),
-        }
-    }
+/// A length as an attribute carries it. Nothing here comes near the limit: the longest text has 16 bytes.
+fn length(bytes: usize) -> u16 {
+    u16::try_from(bytes).unwrap_or(u16::MAX)
 }
 
 /// The attributes of one level of a message, by number; those with a number that no kernel known to us uses are gone.

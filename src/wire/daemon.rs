@@ -3,18 +3,18 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::DecodeError;
-use super::attr::{Attr, Attrs};
+use super::attr::{AttrWriter, Attrs};
 use super::ids::daemon;
 use crate::model::kernel::{SyncDaemon, SyncRole};
 
 impl SyncRole {
     /// Which of the two is meant.
-    pub(super) fn encode(self) -> Attr {
+    pub(super) fn encode(self, attrs: &mut AttrWriter) {
         let number = match self {
             Self::Master => 1,
             Self::Backup => 2,
         };
-        Attr::u32(daemon::STATE, number)
+        attrs.u32(daemon::STATE, number);
     }
 
     fn decode(attrs: &Attrs<'_>) -> Result<Self, DecodeError> {
@@ -31,20 +31,24 @@ impl SyncRole {
 
 impl SyncDaemon {
     /// What is said of it; the kernel fills in the rest.
-    pub(super) fn encode(&self) -> Vec<Attr> {
-        let mut attrs = vec![
-            self.role.encode(),
-            Attr::text(daemon::MCAST_IFN, &self.interface),
-            Attr::u32(daemon::SYNC_ID, self.sync_id),
-        ];
-        attrs.extend(self.max_length.map(|it| Attr::u16(daemon::SYNC_MAXLEN, it)));
-        attrs.extend(self.port.map(|it| Attr::u16(daemon::MCAST_PORT, it)));
-        attrs.extend(self.ttl.map(|it| Attr::u8(daemon::MCAST_TTL, it)));
-        attrs.extend(self.group.map(|group| match group {
-            IpAddr::V4(v4) => Attr::bytes4(daemon::MCAST_GROUP, v4.octets()),
-            IpAddr::V6(_) => Attr::address(daemon::MCAST_GROUP6, group),
-        }));
-        attrs
+    pub(super) fn encode(&self, attrs: &mut AttrWriter) {
+        self.role.encode(attrs);
+        attrs.text(daemon::MCAST_IFN, &self.interface);
+        attrs.u32(daemon::SYNC_ID, self.sync_id);
+        if let Some(length) = self.max_length {
+            attrs.u16(daemon::SYNC_MAXLEN, length);
+        }
+        if let Some(port) = self.port {
+            attrs.u16(daemon::MCAST_PORT, port);
+        }
+        if let Some(ttl) = self.ttl {
+            attrs.u8(daemon::MCAST_TTL, ttl);
+        }
+        match self.group {
+            Some(IpAddr::V4(v4)) => attrs.bytes4(daemon::MCAST_GROUP, v4.octets()),
+            Some(group @ IpAddr::V6(_)) => attrs.address(daemon::MCAST_GROUP6, group),
+            None => (),
+        }
     }
 
     /// Kernels before 4.3 tell no more than role, interface and group of directors.
@@ -77,8 +81,6 @@ impl SyncDaemon {
 
 #[cfg(test)]
 mod tests {
-    use netlink_packet_core::Emitable;
-
     use super::*;
 
     #[test]
@@ -96,17 +98,15 @@ mod tests {
 
     #[test]
     fn a_role_that_no_kernel_knows_is_an_error() {
-        let attrs = [Attr::u32(daemon::STATE, 3)];
-        let mut bytes = vec![0; attrs.as_slice().buffer_len()];
-        attrs.as_slice().emit(&mut bytes);
-        let error = SyncDaemon::decode(&Attrs::read(&bytes).unwrap()).unwrap_err();
+        let mut attrs = AttrWriter::default();
+        attrs.u32(daemon::STATE, 3);
+        let error = SyncDaemon::decode(&Attrs::read(attrs.bytes()).unwrap()).unwrap_err();
         assert_eq!(error.to_string(), "IPVS_DAEMON_ATTR_STATE holds the role 3");
     }
 
     fn there_and_back(daemon: &SyncDaemon) -> SyncDaemon {
-        let attrs = daemon.encode();
-        let mut bytes = vec![0; attrs.as_slice().buffer_len()];
-        attrs.as_slice().emit(&mut bytes);
-        SyncDaemon::decode(&Attrs::read(&bytes).unwrap()).unwrap()
+        let mut attrs = AttrWriter::default();
+        daemon.encode(&mut attrs);
+        SyncDaemon::decode(&Attrs::read(attrs.bytes()).unwrap()).unwrap()
     }
 }

@@ -1,7 +1,7 @@
 //! A destination <-> the attributes of `IPVS_CMD_ATTR_DEST`.
 
 use super::DecodeError;
-use super::attr::{Attr, Attrs};
+use super::attr::{AttrWriter, Attrs};
 use super::ids::dest;
 use crate::model::destination::{
     Connections, Destination, DestinationKey, Forwarding, Thresholds, Tunnel, Weight,
@@ -22,28 +22,29 @@ pub(super) enum Zeros {
 
 impl DestinationKey {
     /// The attributes that identify the destination in its service.
-    pub(super) fn encode(self) -> Vec<Attr> {
-        vec![Attr::address(dest::ADDR, self.0.ip()), Attr::be16(dest::PORT, self.0.port())]
+    pub(super) fn encode(self, attrs: &mut AttrWriter) {
+        attrs.address(dest::ADDR, self.0.ip());
+        attrs.be16(dest::PORT, self.0.port());
     }
 
     /// The family, which stands last; without it the kernel takes the service's.
-    pub(super) const fn encode_family(self) -> Attr {
-        Attr::family(dest::ADDR_FAMILY, Family::of(self.0.ip()))
+    pub(super) fn encode_family(self, attrs: &mut AttrWriter) {
+        attrs.family(dest::ADDR_FAMILY, Family::of(self.0.ip()));
     }
 }
 
 impl Destination {
     /// Everything that can be set.
-    pub(super) fn encode(&self, zeros: Zeros, attrs: &mut Vec<Attr>) {
-        attrs.push(Attr::u32(dest::FWD_METHOD, self.forwarding.number().into()));
-        attrs.push(Attr::u32(dest::WEIGHT, self.weight.0));
+    pub(super) fn encode(&self, zeros: Zeros, attrs: &mut AttrWriter) {
+        attrs.u32(dest::FWD_METHOD, self.forwarding.number().into());
+        attrs.u32(dest::WEIGHT, self.weight.0);
         if zeros == Zeros::Sent || self.tunnel != Tunnel::default() {
-            attrs.push(Attr::u8(dest::TUN_TYPE, self.tunnel.kind));
-            attrs.push(Attr::be16(dest::TUN_PORT, self.tunnel.port));
-            attrs.push(Attr::u16(dest::TUN_FLAGS, self.tunnel.flags));
+            attrs.u8(dest::TUN_TYPE, self.tunnel.kind);
+            attrs.be16(dest::TUN_PORT, self.tunnel.port);
+            attrs.u16(dest::TUN_FLAGS, self.tunnel.flags);
         }
-        attrs.push(Attr::u32(dest::U_THRESH, self.thresholds.upper));
-        attrs.push(Attr::u32(dest::L_THRESH, self.thresholds.lower));
+        attrs.u32(dest::U_THRESH, self.thresholds.upper);
+        attrs.u32(dest::L_THRESH, self.thresholds.lower);
     }
 
     /// What can be set. Kernels before 5.2 send no tunnel attributes: they know IPIP only.

@@ -3,17 +3,17 @@
 //! It lacks thresholds, tunnels, persistence engines and scheduler flags, it does not tell the family of a
 //! firewall mark, and it gives timeouts in jiffies. So it can say that a table differs, not what it is.
 
-use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+mod line;
 
+use std::collections::BTreeSet;
+
+use self::line::Line;
 use crate::model::destination::{Connections, Destination, DestinationKey, Forwarding, Weight};
-use crate::model::service::{
-    Family, Netmask, Protocol, Scheduler, Service, ServiceFlags, ServiceKey,
-};
+use crate::model::service::{Family, Netmask, Scheduler, Service, ServiceFlags, ServiceKey};
 use crate::model::table::{Counters, Entry, Table};
 
 /// Ticks per second that kernels of servers are built with (`CONFIG_HZ`).
-const TICKS: [i64; 4] = [100, 250, 300, 1000];
+const TICKS: [u32; 4] = [100, 250, 300, 1000];
 
 /// A line of /proc/net/ip_vs that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,19 +26,28 @@ pub struct ProcError {
 }
 
 /// What /proc/net/ip_vs shows, in the kernel's order.
+///
+/// It is read twice a second, so it is two plain lists: nothing in it is allocated by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcTable {
     services: Vec<ProcService>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct ProcService {
-    key: ProcKey,
-    scheduler: Scheduler,
-    one_packet: bool,
-    persistence: Option<Persistence>,
+    /// Those of all services one behind the other.
     destinations: Vec<ProcDestination>,
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ProcService {
+    key: ProcKey,
+    scheduler: SchedulerName,
+    one_packet: bool,
+    persistence: Option<Persistence>,
+    /// Where its destinations end in the list of all; they begin where those of the service before it end.
+    end: usize,
+}
+
+/// A scheduler's name, with zeros behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct SchedulerName([u8; Scheduler::MAX_LEN]);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ProcKey {
@@ -49,7 +58,8 @@ enum ProcKey {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Persistence {
-    jiffies: i64,
+    /// Kept in 32 bits without a sign, and shown with one: 31 days are negative at 1000 ticks a second.
+    jiffies: u32,
     /// The netmask's number with its bytes turned round, whatever the family.
     mask: u32,
 }
@@ -60,141 +70,212 @@ struct ProcDestination {
     /// Methods without a name are shown as masquerading.
     forwarding: Forwarding,
     weight: Weight,
-    connections: Connections,
+    active: u32,
+    inactive: u32,
+}
+
+/// A service with its destinations.
+#[derive(Clone, Copy, Debug)]
+struct Listed<'a> {
+    service: &'a ProcService,
+    destinations: &'a [ProcDestination],
+}
+
+/// How much there is in a list; the next one is most likely as long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    services: usize,
+    destinations: usize,
+}
+
+/// Reads the file piece by piece, as the kernel hands it out.
+#[derive(Debug, Default)]
+pub struct ProcReader {
+    table: ProcTable,
+    /// The beginning of a line whose end is in the next piece.
+    rest: Vec<u8>,
+    lines: usize,
+}
+
+impl ProcReader {
+    /// A reader with room for so much.
+    pub fn with_room(room: Room) -> Self {
+        let table = ProcTable {
+            services: Vec::with_capacity(room.services),
+            destinations: Vec::with_capacity(room.destinations),
+        };
+        Self { table, ..Self::default() }
+    }
+
+    /// Takes the next piece, which may end anywhere.
+    pub fn take(&mut self, piece: &[u8]) -> Result<(), ProcError> {
+        let mut piece = piece;
+        if !self.rest.is_empty() {
+            let Some(end) = piece.iter().position(|byte| *byte == b'\n') else {
+                self.rest.extend_from_slice(piece);
+                return Ok(());
+            };
+            let (head, tail) = piece.split_at(end);
+            self.rest.extend_from_slice(head);
+            let line = std::mem::take(&mut self.rest);
+            self.line(&line)?;
+            piece = tail.get(1..).unwrap_or_default();
+        }
+        let mut lines = piece.split(|byte| *byte == b'\n').peekable();
+        while let Some(line) = lines.next() {
+            if lines.peek().is_none() {
+                self.rest.extend_from_slice(line);
+            } else {
+                self.line(line)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The file is at its end.
+    pub fn finish(mut self) -> Result<ProcTable, ProcError> {
+        if !self.rest.is_empty() {
+            let line = std::mem::take(&mut self.rest);
+            self.line(&line)?;
+        }
+        Ok(self.table)
+    }
+
+    fn line(&mut self, text: &[u8]) -> Result<(), ProcError> {
+        self.lines += 1;
+        let ProcTable { services, destinations } = &mut self.table;
+        let is_understood = match Line::read(text) {
+            Some(Line::Head) => true,
+            Some(Line::Service(service)) => {
+                services.push(ProcService { end: destinations.len(), ..service });
+                true
+            }
+            Some(Line::Destination(destination)) => match services.last_mut() {
+                Some(service) => {
+                    destinations.push(destination);
+                    service.end = destinations.len();
+                    true
+                }
+                None => false,
+            },
+            None => false,
+        };
+        if is_understood {
+            return Ok(());
+        }
+        Err(ProcError { line: self.lines, text: String::from_utf8_lossy(text).into_owned() })
+    }
 }
 
 impl ProcTable {
     /// Reads the whole file.
     pub fn parse(text: &str) -> Result<Self, ProcError> {
-        let mut services: Vec<ProcService> = Vec::new();
-        for (number, line) in text.lines().enumerate() {
-            let understood = if line.starts_with("IP Virtual Server")
-                || line.starts_with("Prot ")
-                || line.starts_with("  -> RemoteAddress:Port")
-            {
-                Some(())
-            } else if let Some(rest) = line.strip_prefix("  -> ") {
-                let service = services.last_mut();
-                service.and_then(|service| {
-                    service.destinations.push(ProcDestination::parse(rest)?);
-                    Some(())
-                })
-            } else {
-                ProcService::parse(line).map(|service| services.push(service))
-            };
-            understood.ok_or_else(|| ProcError { line: number + 1, text: line.into() })?;
-        }
-        Ok(Self { services })
+        let mut reader = ProcReader::default();
+        reader.take(text.as_bytes())?;
+        reader.finish()
+    }
+
+    /// How long it is.
+    pub const fn room(&self) -> Room {
+        Room { services: self.services.len(), destinations: self.destinations.len() }
+    }
+
+    /// Each service with its destinations.
+    fn listed(&self) -> impl Iterator<Item = Listed<'_>> {
+        let mut start = 0;
+        self.services.iter().map(move |service| {
+            let destinations = self.destinations.get(start..service.end).unwrap_or_default();
+            start = service.end;
+            Listed { service, destinations }
+        })
     }
 
     /// The services that are not the same here and in `table`, as far as this file can tell.
     pub fn differences(&self, table: &Table) -> Vec<ServiceKey> {
         let ticks = self.ticks(table);
-        let mut seen = BTreeSet::new();
+        let mut seen: Vec<ServiceKey> = Vec::with_capacity(self.services.len());
         let mut different = BTreeSet::new();
-        for (key, service) in self.with_keys(table) {
+        for (key, listed) in self.with_keys(table, ticks) {
             let entry = table.services.get(&key);
-            let same = entry.is_some_and(|entry| service.shows(entry, ticks));
-            if !seen.insert(key) || !same {
+            if !entry.is_some_and(|entry| listed.shows(entry, ticks)) {
                 different.insert(key);
             }
+            seen.push(key);
         }
-        let vanished = table.services.keys().filter(|key| !seen.contains(key));
-        different.extend(vanished.copied());
+        // Both in order, so that what is missing or doubled is found in one walk.
+        seen.sort_unstable();
+        different.extend(seen.windows(2).filter_map(|pair| match pair {
+            [first, second] if first == second => Some(*first),
+            _ => None,
+        }));
+        let mut seen = seen.into_iter().peekable();
+        for key in table.services.keys() {
+            while seen.next_if(|it| it < key).is_some() {}
+            if seen.peek() != Some(key) {
+                different.insert(*key);
+            }
+        }
         different.into_iter().collect()
     }
 
-    /// The connections of every destination; `table` tells the family of a firewall mark.
+    /// The connections of every destination that has some; `table` tells the family of a firewall mark.
     pub fn counters(&self, table: &Table) -> Counters {
-        let of_service = |(key, service): (ServiceKey, &ProcService)| {
-            let counted = |it: &ProcDestination| ((key, it.key), it.connections);
-            service.destinations.iter().map(counted).collect::<Vec<_>>()
-        };
-        let services = self.with_keys(table);
-        services.into_iter().flat_map(of_service).collect()
+        let is_busy = |it: &ProcDestination| it.active != 0 || it.inactive != 0;
+        if !self.destinations.iter().any(is_busy) {
+            return Counters::new();
+        }
+        let mut counters = Vec::new();
+        for (key, listed) in self.with_keys(table, self.ticks(table)) {
+            let busy = listed.destinations.iter().filter(|it| is_busy(it));
+            counters.extend(busy.map(|it| {
+                let connections =
+                    Connections { active: it.active, inactive: it.inactive, persistent: 0 };
+                ((key, it.key), connections)
+            }));
+        }
+        counters.into_iter().collect()
     }
 
     /// The services with their keys, where `table` helps to tell the families of firewall marks.
-    fn with_keys(&self, table: &Table) -> Vec<(ServiceKey, &ProcService)> {
-        let mut claimed = BTreeSet::new();
-        for service in &self.services {
-            claimed.extend(service.own_key());
-        }
-        let ticks = self.ticks(table);
-        let mut keys = Vec::with_capacity(self.services.len());
-        for service in &self.services {
-            let key = service.own_key().unwrap_or_else(|| {
-                let key = service.likely_key(table, &claimed, ticks);
+    fn with_keys<'a>(
+        &'a self,
+        table: &'a Table,
+        ticks: u32,
+    ) -> impl Iterator<Item = (ServiceKey, Listed<'a>)> {
+        let is_mark = |it: &Listed<'_>| matches!(it.service.key, ProcKey::FwMark(_));
+        let marks = self.listed().filter(is_mark);
+        let mut claimed: BTreeSet<_> = marks.filter_map(Listed::own_key).collect();
+        self.listed().map(move |listed| {
+            let key = listed.own_key().unwrap_or_else(|| {
+                let key = listed.likely_key(table, &claimed, ticks);
                 claimed.insert(key);
                 key
             });
-            keys.push((key, service));
-        }
-        keys
+            (key, listed)
+        })
     }
 
     /// The kernel's ticks per second: those by which most timeouts agree with `table`.
-    fn ticks(&self, table: &Table) -> i64 {
-        let agreeing = |ticks: &i64| {
+    fn ticks(&self, table: &Table) -> u32 {
+        let [first, ..] = TICKS;
+        let is_persistent = |it: &&ProcService| it.persistence.is_some();
+        if !self.services.iter().any(|it| is_persistent(&it)) {
+            return first;
+        }
+        let agreeing = |&ticks: &u32| {
             let agrees = |service: &&ProcService| {
-                let jiffies = service.persistence.map(|it| it.jiffies);
+                let seconds = service.persistence.map(|it| it.seconds(ticks));
                 let entries = service.possible_keys();
                 let mut entries = entries.iter().filter_map(|key| table.services.get(key));
-                entries.any(|it| jiffies == Some(i64::from(it.service.timeout) * ticks))
+                entries.any(|it| seconds == Some(it.service.timeout))
             };
-            let persistent = self.services.iter().filter(|it| it.persistence.is_some());
-            persistent.filter(agrees).count()
+            self.services.iter().filter(is_persistent).filter(agrees).count()
         };
-        let [first, ..] = TICKS;
         TICKS.into_iter().max_by_key(agreeing).unwrap_or(first)
     }
 }
 
 impl ProcService {
-    fn parse(line: &str) -> Option<Self> {
-        let mut words = line.split_ascii_whitespace();
-        let protocol = words.next()?;
-        let address = words.next()?;
-        let key = if protocol == "FWM" {
-            ProcKey::FwMark(u32::from_str_radix(address, 16).ok()?)
-        } else {
-            ProcKey::Known(ServiceKey::Address {
-                protocol: parse_protocol(protocol)?,
-                address: parse_address(address)?,
-            })
-        };
-        let scheduler = Scheduler::new(words.next()?)?;
-        let mut one_packet = false;
-        let mut persistence = None;
-        while let Some(word) = words.next() {
-            match word {
-                "ops" => one_packet = true,
-                "persistent" => {
-                    persistence = Some(Persistence {
-                        jiffies: words.next()?.parse().ok()?,
-                        mask: u32::from_str_radix(words.next()?, 16).ok()?,
-                    });
-                }
-                _ => return None,
-            }
-        }
-        Some(Self { key, scheduler, one_packet, persistence, destinations: Vec::new() })
-    }
-
-    /// The key as far as the file itself tells it: the family of a firewall mark is that of its destinations,
-    /// except for tunnels, which may lead to the other one.
-    fn own_key(&self) -> Option<ServiceKey> {
-        match self.key {
-            ProcKey::Known(key) => Some(key),
-            ProcKey::FwMark(mark) => {
-                let mut telling = self.destinations.iter();
-                let telling = telling.find(|it| it.forwarding != Forwarding::Tunnel)?;
-                let family = Family::of(telling.key.0.ip());
-                Some(ServiceKey::FwMark { family, mark })
-            }
-        }
-    }
-
     /// The key, or both that a firewall mark may mean.
     fn possible_keys(&self) -> [ServiceKey; 2] {
         match self.key {
@@ -205,28 +286,16 @@ impl ProcService {
         }
     }
 
-    /// Among the keys that `table` has and no other line claims: the one with the same content, else any,
-    /// else IPv4.
-    fn likely_key(&self, table: &Table, claimed: &BTreeSet<ServiceKey>, ticks: i64) -> ServiceKey {
-        let keys = self.possible_keys();
-        let free = || keys.iter().filter(|key| !claimed.contains(key));
-        let entry = |key: &ServiceKey| table.services.get(key);
-        let equal = free().find(|key| entry(key).is_some_and(|it| self.shows(it, ticks)));
-        let there = || free().find(|key| entry(key).is_some());
-        let [v4, _] = keys;
-        *equal.or_else(there).or_else(|| free().next()).unwrap_or(&v4)
-    }
-
-    /// Whether `entry` would be shown like this.
-    fn shows(&self, entry: &Entry, ticks: i64) -> bool {
-        self.scheduler == entry.service.scheduler
-            && self.shows_flags(&entry.service)
-            && self.persistence == persistence_of(&entry.service, ticks)
-            && self.destinations.len() == entry.destinations.len()
-            && self.destinations.iter().all(|shown| {
-                let destination = entry.destinations.get(&shown.key);
-                destination.is_some_and(|it| shown.shows(it))
-            })
+    fn shows_persistence(&self, service: &Service, ticks: u32) -> bool {
+        let is_persistent = service.flags.contains(ServiceFlags::PERSISTENT);
+        match self.persistence {
+            None => !is_persistent,
+            Some(shown) => {
+                is_persistent
+                    && shown.seconds(ticks) == service.timeout
+                    && shown.mask == shown_mask(service.netmask)
+            }
+        }
     }
 
     /// The kernel leaves `ops` out for IPv6 addresses.
@@ -236,26 +305,60 @@ impl ProcService {
     }
 }
 
-impl ProcDestination {
-    fn parse(line: &str) -> Option<Self> {
-        let mut words = line.split_ascii_whitespace();
-        let key = DestinationKey(parse_address(words.next()?)?);
-        let forwarding = match words.next()? {
-            "Masq" => Forwarding::Masquerade,
-            "Local" => Forwarding::Local,
-            "Tunnel" => Forwarding::Tunnel,
-            "Route" => Forwarding::DirectRoute,
-            _ => return None,
-        };
-        let mut number = || words.next()?.parse::<u32>().ok();
-        Some(Self {
-            key,
-            forwarding,
-            weight: Weight(number()?),
-            connections: Connections { active: number()?, inactive: number()?, persistent: 0 },
-        })
+impl Listed<'_> {
+    /// The key as far as the file itself tells it: the family of a firewall mark is that of its destinations,
+    /// except for tunnels, which may lead to the other one.
+    fn own_key(self) -> Option<ServiceKey> {
+        match self.service.key {
+            ProcKey::Known(key) => Some(key),
+            ProcKey::FwMark(mark) => {
+                let mut telling = self.destinations.iter();
+                let telling = telling.find(|it| it.forwarding != Forwarding::Tunnel)?;
+                let family = Family::of(telling.key.0.ip());
+                Some(ServiceKey::FwMark { family, mark })
+            }
+        }
     }
 
+    /// Among the keys that `table` has and no other line claims: the one with the same content, else any,
+    /// else IPv4.
+    fn likely_key(self, table: &Table, claimed: &BTreeSet<ServiceKey>, ticks: u32) -> ServiceKey {
+        let keys = self.service.possible_keys();
+        let free = || keys.iter().filter(|key| !claimed.contains(key));
+        let entry = |key: &ServiceKey| table.services.get(key);
+        let equal = free().find(|key| entry(key).is_some_and(|it| self.shows(it, ticks)));
+        let there = || free().find(|key| entry(key).is_some());
+        let [v4, _] = keys;
+        *equal.or_else(there).or_else(|| free().next()).unwrap_or(&v4)
+    }
+
+    /// Whether `entry` would be shown like this.
+    fn shows(self, entry: &Entry, ticks: u32) -> bool {
+        let Self { service, destinations } = self;
+        service.scheduler.is(&entry.service.scheduler)
+            && service.shows_flags(&entry.service)
+            && service.shows_persistence(&entry.service, ticks)
+            && destinations.len() == entry.destinations.len()
+            && destinations.iter().all(|shown| {
+                let destination = entry.destinations.get(&shown.key);
+                destination.is_some_and(|it| shown.shows(it))
+            })
+    }
+}
+
+impl SchedulerName {
+    fn new(name: &str) -> Option<Self> {
+        let mut bytes = [0; Scheduler::MAX_LEN];
+        bytes.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+        Some(Self(bytes))
+    }
+
+    fn is(self, scheduler: &Scheduler) -> bool {
+        Self::new(scheduler.as_str()) == Some(self)
+    }
+}
+
+impl ProcDestination {
     fn shows(&self, destination: &Destination) -> bool {
         let forwarding = match destination.forwarding {
             Forwarding::Other(_) => Forwarding::Masquerade,
@@ -268,42 +371,19 @@ impl ProcDestination {
     }
 }
 
-fn persistence_of(service: &Service, ticks: i64) -> Option<Persistence> {
-    let is_persistent = service.flags.contains(ServiceFlags::PERSISTENT);
-    is_persistent.then(|| Persistence {
-        jiffies: i64::from(service.timeout) * ticks,
-        mask: match service.netmask {
-            Netmask::V4(mask) => u32::from(mask),
-            // The kernel turns the number round as if it were a mask in network order.
-            Netmask::V6(length) => u32::from_be_bytes(u32::from(length).to_ne_bytes()),
-        },
-    })
-}
-
-/// The names of `ip_vs_proto_name`.
-fn parse_protocol(name: &str) -> Option<Protocol> {
-    match name {
-        "TCP" => Some(Protocol::TCP),
-        "UDP" => Some(Protocol::UDP),
-        "SCTP" => Some(Protocol::SCTP),
-        "IP" => Some(Protocol(0)),
-        "ICMP" => Some(Protocol(1)),
-        "ICMPv6" => Some(Protocol(58)),
-        _ => name.strip_prefix("IP_")?.parse().ok().map(Protocol),
+impl Persistence {
+    /// The timeout as a dump gives it.
+    const fn seconds(self, ticks: u32) -> u32 {
+        self.jiffies / ticks
     }
 }
 
-/// `0A000001:1538` or `[2001:0db8:0000:0000:0000:0000:0000:0001]:1538`, all in hexadecimal.
-fn parse_address(text: &str) -> Option<SocketAddr> {
-    let port = |text| u16::from_str_radix(text, 16).ok();
-    if let Some(rest) = text.strip_prefix('[') {
-        let (address, rest) = rest.split_once("]:")?;
-        let address: Ipv6Addr = address.parse().ok()?;
-        return Some(SocketAddr::new(address.into(), port(rest)?));
+fn shown_mask(netmask: Netmask) -> u32 {
+    match netmask {
+        Netmask::V4(mask) => u32::from(mask),
+        // The kernel turns the number round as if it were a mask in network order.
+        Netmask::V6(length) => u32::from_be_bytes(u32::from(length).to_ne_bytes()),
     }
-    let (address, rest) = text.split_once(':')?;
-    let address = Ipv4Addr::from(u32::from_str_radix(address, 16).ok()?);
-    Some(SocketAddr::new(address.into(), port(rest)?))
 }
 
 #[cfg(test)]

@@ -3,18 +3,19 @@
 use netlink_packet_core::{Emitable, NetlinkMessage};
 use netlink_packet_generic::{GenlFamily, GenlMessage};
 
-use super::attr::Attr;
+use super::attr::AttrWriter;
 use super::destination::Zeros;
 use super::ids::{self, command, top};
+use crate::model::destination::{Destination, DestinationKey};
 use crate::model::kernel::{SyncDaemon, SyncRole, Timeouts};
 use crate::model::op::Op;
-use crate::model::service::ServiceKey;
+use crate::model::service::{Service, ServiceKey};
 
 /// A request, before it has a sequence number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     command: u8,
-    attributes: Vec<Attr>,
+    attributes: AttrWriter,
 }
 
 /// What the header of a request says beside the command.
@@ -30,104 +31,86 @@ pub struct Envelope {
 
 impl Request {
     /// Every service, as a dump (`IPVS_CMD_GET_SERVICE`).
-    pub const fn services() -> Self {
-        Self::new(command::GET_SERVICE, Vec::new())
+    pub fn services() -> Self {
+        Self::bare(command::GET_SERVICE)
     }
 
     /// One service (`IPVS_CMD_GET_SERVICE`); `ESRCH` if it does not exist.
     pub fn service(key: ServiceKey) -> Self {
-        Self::new(command::GET_SERVICE, vec![identity(key)])
+        Self::about(command::GET_SERVICE, key)
     }
 
     /// The destinations of a service, as a dump (`IPVS_CMD_GET_DEST`); empty if the service does not exist.
     pub fn destinations(service: ServiceKey) -> Self {
-        Self::new(command::GET_DEST, vec![identity(service)])
+        Self::about(command::GET_DEST, service)
     }
 
     /// Version and size of the connection table (`IPVS_CMD_GET_INFO`).
-    pub const fn info() -> Self {
-        Self::new(command::GET_INFO, Vec::new())
+    pub fn info() -> Self {
+        Self::bare(command::GET_INFO)
     }
 
     /// The timeouts (`IPVS_CMD_GET_CONFIG`).
-    pub const fn config() -> Self {
-        Self::new(command::GET_CONFIG, Vec::new())
+    pub fn config() -> Self {
+        Self::bare(command::GET_CONFIG)
     }
 
     /// New timeouts (`IPVS_CMD_SET_CONFIG`).
     pub fn set_config(timeouts: Timeouts) -> Self {
-        Self::new(
-            command::SET_CONFIG,
-            vec![
-                Attr::u32(top::TIMEOUT_TCP, timeouts.tcp),
-                Attr::u32(top::TIMEOUT_TCP_FIN, timeouts.tcp_fin),
-                Attr::u32(top::TIMEOUT_UDP, timeouts.udp),
-            ],
-        )
+        Self::with(command::SET_CONFIG, |attrs| {
+            attrs.u32(top::TIMEOUT_TCP, timeouts.tcp);
+            attrs.u32(top::TIMEOUT_TCP_FIN, timeouts.tcp_fin);
+            attrs.u32(top::TIMEOUT_UDP, timeouts.udp);
+        })
     }
 
     /// Counters back to zero, of one service or of all (`IPVS_CMD_ZERO`).
     pub fn zero(service: Option<ServiceKey>) -> Self {
-        Self::new(command::ZERO, service.into_iter().map(identity).collect())
+        match service {
+            Some(key) => Self::about(command::ZERO, key),
+            None => Self::bare(command::ZERO),
+        }
     }
 
     /// Every service gone (`IPVS_CMD_FLUSH`).
-    pub const fn flush() -> Self {
-        Self::new(command::FLUSH, Vec::new())
+    pub fn flush() -> Self {
+        Self::bare(command::FLUSH)
     }
 
     /// The connection-sync daemons, as a dump (`IPVS_CMD_GET_DAEMON`).
-    pub const fn daemons() -> Self {
-        Self::new(command::GET_DAEMON, Vec::new())
+    pub fn daemons() -> Self {
+        Self::bare(command::GET_DAEMON)
     }
 
     /// A connection-sync daemon is to run (`IPVS_CMD_NEW_DAEMON`).
     pub fn start_daemon(daemon: &SyncDaemon) -> Self {
-        Self::new(command::NEW_DAEMON, vec![Attr::nest(top::DAEMON, daemon.encode())])
+        Self::with(command::NEW_DAEMON, |attrs| {
+            attrs.nest(top::DAEMON, |attrs| daemon.encode(attrs));
+        })
     }
 
     /// The connection-sync daemon of a role is to end (`IPVS_CMD_DEL_DAEMON`).
     pub fn stop_daemon(role: SyncRole) -> Self {
-        Self::new(command::DEL_DAEMON, vec![Attr::nest(top::DAEMON, vec![role.encode()])])
+        Self::with(command::DEL_DAEMON, |attrs| {
+            attrs.nest(top::DAEMON, |attrs| role.encode(attrs));
+        })
     }
 
     /// One change of the table.
     pub fn op(op: &Op) -> Self {
-        let mut service = op.service().encode();
-        let mut destination = Vec::new();
-        let command = match op {
-            Op::AddService(_, to) => {
-                to.encode(&mut service);
-                command::NEW_SERVICE
+        let key = op.service();
+        match op {
+            Op::AddService(_, to) => Self::service_op(command::NEW_SERVICE, key, to),
+            Op::EditService(_, to) => Self::service_op(command::SET_SERVICE, key, to),
+            Op::DeleteService(_) => Self::about(command::DEL_SERVICE, key),
+            Op::AddDestination(_, it, to) => {
+                Self::destination_op(command::NEW_DEST, key, *it, Some((to, Zeros::Omitted)))
             }
-            Op::EditService(_, to) => {
-                to.encode(&mut service);
-                command::SET_SERVICE
+            Op::EditDestination(_, it, to) => {
+                Self::destination_op(command::SET_DEST, key, *it, Some((to, Zeros::Sent)))
             }
-            Op::DeleteService(_) => command::DEL_SERVICE,
-            Op::AddDestination(_, key, to) => {
-                destination = key.encode();
-                to.encode(Zeros::Omitted, &mut destination);
-                destination.push(key.encode_family());
-                command::NEW_DEST
-            }
-            Op::EditDestination(_, key, to) => {
-                destination = key.encode();
-                to.encode(Zeros::Sent, &mut destination);
-                destination.push(key.encode_family());
-                command::SET_DEST
-            }
-            Op::DeleteDestination(_, key) => {
-                destination = key.encode();
-                destination.push(key.encode_family());
-                command::DEL_DEST
-            }
-        };
-        let mut attributes = vec![Attr::nest(top::SERVICE, service)];
-        if !destination.is_empty() {
-            attributes.push(Attr::nest(top::DEST, destination));
+            Op::DeleteDestination(_, it) => Self::destination_op(command::DEL_DEST, key, *it, None),
         }
-        Self::new(command, attributes)
     }
 
     /// Appends the message to a batch.
@@ -145,13 +128,47 @@ impl Request {
         }
     }
 
-    const fn new(command: u8, attributes: Vec<Attr>) -> Self {
+    fn service_op(command: u8, key: ServiceKey, to: &Service) -> Self {
+        Self::with(command, |attrs| {
+            attrs.nest(top::SERVICE, |attrs| {
+                key.encode(attrs);
+                to.encode(attrs);
+            });
+        })
+    }
+
+    fn destination_op(
+        command: u8,
+        service: ServiceKey,
+        key: DestinationKey,
+        to: Option<(&Destination, Zeros)>,
+    ) -> Self {
+        Self::with(command, |attrs| {
+            attrs.nest(top::SERVICE, |attrs| service.encode(attrs));
+            attrs.nest(top::DEST, |attrs| {
+                key.encode(attrs);
+                if let Some((to, zeros)) = to {
+                    to.encode(zeros, attrs);
+                }
+                key.encode_family(attrs);
+            });
+        })
+    }
+
+    /// About one service.
+    fn about(command: u8, key: ServiceKey) -> Self {
+        Self::with(command, |attrs| attrs.nest(top::SERVICE, |attrs| key.encode(attrs)))
+    }
+
+    fn with(command: u8, write: impl FnOnce(&mut AttrWriter)) -> Self {
+        let mut attributes = AttrWriter::with_room();
+        write(&mut attributes);
         Self { command, attributes }
     }
-}
 
-fn identity(key: ServiceKey) -> Attr {
-    Attr::nest(top::SERVICE, key.encode())
+    fn bare(command: u8) -> Self {
+        Self { command, attributes: AttrWriter::default() }
+    }
 }
 
 impl GenlFamily for Request {
@@ -170,10 +187,11 @@ impl GenlFamily for Request {
 
 impl Emitable for Request {
     fn buffer_len(&self) -> usize {
-        self.attributes.as_slice().buffer_len()
+        self.attributes.bytes().len()
     }
 
+    /// Fills `buffer`, which is exactly `buffer_len` long.
     fn emit(&self, buffer: &mut [u8]) {
-        self.attributes.as_slice().emit(buffer);
+        buffer.copy_from_slice(self.attributes.bytes());
     }
 }

@@ -5,7 +5,7 @@ use netlink_packet_generic::GenlHeader;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::attr::{Attr, Attrs};
+use super::attr::{AttrWriter, Attrs};
 use super::ids::{Id, command, dest, stats, svc, top};
 use super::reply::Reply;
 use super::request::Request;
@@ -95,12 +95,12 @@ fn a_service_without_persistence_still_sends_the_whole_ipv6_netmask() {
 #[test]
 fn the_flag_of_the_kernel_is_not_part_of_the_normal_form() {
     let flags = ServiceFlags::PERSISTENT.with(ServiceFlags::HASHED);
-    let bytes = emit(&[
-        Attr::text(svc::SCHED_NAME, "rr"),
-        Attr::pair(svc::FLAGS, flags.0, u32::MAX),
-        Attr::u32(svc::TIMEOUT, 300),
-        Attr::bytes4(svc::NETMASK, [255; 4]),
-    ]);
+    let bytes = emit(|attrs| {
+        attrs.text(svc::SCHED_NAME, "rr");
+        attrs.pair(svc::FLAGS, flags.0, u32::MAX);
+        attrs.u32(svc::TIMEOUT, 300);
+        attrs.bytes4(svc::NETMASK, [255; 4]);
+    });
     let key = ServiceKey::tcp("10.0.0.1:5432".parse().unwrap());
     let service = Service::decode(&Attrs::read(&bytes).unwrap(), key).unwrap();
     assert_eq!(service.flags, ServiceFlags::PERSISTENT);
@@ -108,29 +108,31 @@ fn the_flag_of_the_kernel_is_not_part_of_the_normal_form() {
 
 #[test]
 fn of_the_forwarding_method_only_the_lowest_three_bits_count() {
-    let bytes = emit(&[
-        Attr::u32(dest::FWD_METHOD, 0x0100 | 3),
-        Attr::u32(dest::WEIGHT, 1),
-        Attr::u32(dest::U_THRESH, 0),
-        Attr::u32(dest::L_THRESH, 0),
-    ]);
+    let bytes = emit(|attrs| {
+        attrs.u32(dest::FWD_METHOD, 0x0100 | 3);
+        attrs.u32(dest::WEIGHT, 1);
+        attrs.u32(dest::U_THRESH, 0);
+        attrs.u32(dest::L_THRESH, 0);
+    });
     let read = Destination::decode(&Attrs::read(&bytes).unwrap()).unwrap();
     assert_eq!(read.forwarding, Forwarding::DirectRoute);
 }
 
 #[test]
 fn a_destination_without_a_family_has_its_services() {
-    let mut attrs = vec![
-        Attr::address(dest::ADDR, "2001:db8::5".parse().unwrap()),
-        Attr::be16(dest::PORT, 5432),
-    ];
-    Destination::plain(Forwarding::Masquerade, Weight(1))
-        .encode(super::destination::Zeros::Omitted, &mut attrs);
-    attrs.extend(counters((0, 0, 0)));
-    for zero in [None, Some(Attr::u16(dest::ADDR_FAMILY, 0))] {
-        let mut attrs = attrs.clone();
-        attrs.extend(zero);
-        let bytes = emit(&[Attr::nest(top::DEST, attrs)]);
+    let plain = Destination::plain(Forwarding::Masquerade, Weight(1));
+    for has_zero in [false, true] {
+        let bytes = emit(|attrs| {
+            attrs.nest(top::DEST, |attrs| {
+                attrs.address(dest::ADDR, "2001:db8::5".parse().unwrap());
+                attrs.be16(dest::PORT, 5432);
+                plain.encode(super::destination::Zeros::Omitted, attrs);
+                counters(attrs, (0, 0, 0));
+                if has_zero {
+                    attrs.u16(dest::ADDR_FAMILY, 0);
+                }
+            });
+        });
         let Ok(Reply::Destination(read)) = Reply::decode(&bytes, header(command::NEW_DEST)) else {
             panic!("a destination");
         };
@@ -142,11 +144,13 @@ fn a_destination_without_a_family_has_its_services() {
 #[test]
 fn counters_of_64_bits_are_preferred_to_those_of_32() {
     let wide = u64::from(u32::MAX) + 7;
-    let narrow = emit(&[Attr::nest(dest::STATS, narrow_counters(3))]);
-    let both = emit(&[
-        Attr::nest(dest::STATS, narrow_counters(3)),
-        Attr::nest(dest::STATS64, wide_counters(wide)),
-    ]);
+    let write_narrow =
+        |attrs: &mut AttrWriter| attrs.nest(dest::STATS, |attrs| narrow_counters(attrs, 3));
+    let narrow = emit(write_narrow);
+    let both = emit(|attrs| {
+        write_narrow(attrs);
+        attrs.nest(dest::STATS64, |attrs| wide_counters(attrs, wide));
+    });
     let read = |bytes: &[u8]| {
         Traffic::decode(&Attrs::read(bytes).unwrap(), dest::STATS64, dest::STATS).unwrap()
     };
@@ -160,9 +164,16 @@ fn unknown_attributes_are_skipped_and_wrong_lengths_are_not() {
     let future = Id { number: 77, name: "IPVS_CMD_ATTR_FUTURE" };
     let info = super::ids::info::VERSION;
     let size = super::ids::info::CONN_TAB_SIZE;
-    let fine = emit(&[Attr::u32(info, 1), Attr::text(future, "hello"), Attr::u32(size, 4096)]);
+    let fine = emit(|attrs| {
+        attrs.u32(info, 1);
+        attrs.text(future, "hello");
+        attrs.u32(size, 4096);
+    });
     assert!(matches!(Reply::decode(&fine, header(command::SET_INFO)), Ok(Reply::Info(_))));
-    let short = emit(&[Attr::u32(info, 1), Attr::u16(size, 4096)]);
+    let short = emit(|attrs| {
+        attrs.u32(info, 1);
+        attrs.u16(size, 4096);
+    });
     assert_eq!(
         Reply::decode(&short, header(command::SET_INFO)).unwrap_err().to_string(),
         "IPVS_INFO_ATTR_CONN_TAB_SIZE is 2 bytes long, not 4"
@@ -174,7 +185,7 @@ fn as_reply(request: &Request, connections: (u32, u32, u32)) -> super::reply::De
     let bytes = body(request);
     let attrs = Attrs::read(&bytes).unwrap();
     let mut nest = attrs.bytes(top::DEST).unwrap().to_vec();
-    nest.extend(emit(&counters(connections)));
+    nest.extend(emit(|attrs| counters(attrs, connections)));
     let length = u16::try_from(nest.len() + 4).unwrap();
     let mut reply = [length.to_ne_bytes(), top::DEST.number.to_ne_bytes()].concat();
     reply.extend(nest);
@@ -184,12 +195,10 @@ fn as_reply(request: &Request, connections: (u32, u32, u32)) -> super::reply::De
     }
 }
 
-fn counters((active, inactive, persistent): (u32, u32, u32)) -> [Attr; 3] {
-    [
-        Attr::u32(dest::ACTIVE_CONNS, active),
-        Attr::u32(dest::INACT_CONNS, inactive),
-        Attr::u32(dest::PERSIST_CONNS, persistent),
-    ]
+fn counters(attrs: &mut AttrWriter, (active, inactive, persistent): (u32, u32, u32)) {
+    attrs.u32(dest::ACTIVE_CONNS, active);
+    attrs.u32(dest::INACT_CONNS, inactive);
+    attrs.u32(dest::PERSIST_CONNS, persistent);
 }
 
 const COUNTERS: [Id; 10] = [
@@ -206,18 +215,21 @@ const COUNTERS: [Id; 10] = [
 ];
 
 /// With the padding that the kernel puts before 64-bit values.
-fn wide_counters(value: u64) -> Vec<Attr> {
+fn wide_counters(attrs: &mut AttrWriter, value: u64) {
     let padding = Id { number: 11, name: "IPVS_STATS_ATTR_PAD" };
-    let wide = |id| [Attr::nest(padding, Vec::new()), Attr::u64(id, value)];
-    COUNTERS.into_iter().flat_map(wide).collect()
+    for id in COUNTERS {
+        attrs.nest(padding, |_| ());
+        attrs.u64(id, value);
+    }
 }
 
-fn narrow_counters(value: u32) -> Vec<Attr> {
-    let narrow = |id| match id {
-        stats::INBYTES | stats::OUTBYTES => Attr::u64(id, value.into()),
-        _ => Attr::u32(id, value),
-    };
-    COUNTERS.into_iter().map(narrow).collect()
+fn narrow_counters(attrs: &mut AttrWriter, value: u32) {
+    for id in COUNTERS {
+        match id {
+            stats::INBYTES | stats::OUTBYTES => attrs.u64(id, value.into()),
+            _ => attrs.u32(id, value),
+        }
+    }
 }
 
 fn all_counters(value: u64) -> Traffic {
@@ -247,10 +259,10 @@ fn body(request: &Request) -> Vec<u8> {
     bytes
 }
 
-fn emit(attrs: &[Attr]) -> Vec<u8> {
-    let mut bytes = vec![0; attrs.buffer_len()];
-    attrs.emit(&mut bytes);
-    bytes
+fn emit(write: impl FnOnce(&mut AttrWriter)) -> Vec<u8> {
+    let mut attrs = AttrWriter::default();
+    write(&mut attrs);
+    attrs.bytes().to_vec()
 }
 
 fn any_service() -> impl Strategy<Value = (ServiceKey, Service)> {

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::DecodeError;
-use super::attr::{self, Attr, Attrs};
+use super::attr::{self, AttrWriter, Attrs};
 use super::ids::svc;
 use crate::model::service::{
     Family, Netmask, Protocol, Scheduler, Service, ServiceFlags, ServiceKey,
@@ -11,16 +11,15 @@ use crate::model::service::{
 
 impl ServiceKey {
     /// The attributes that identify the service.
-    pub(super) fn encode(self) -> Vec<Attr> {
-        let family = Attr::family(svc::AF, self.family());
+    pub(super) fn encode(self, attrs: &mut AttrWriter) {
+        attrs.family(svc::AF, self.family());
         match self {
-            Self::Address { protocol, address } => vec![
-                family,
-                Attr::u16(svc::PROTOCOL, protocol.0),
-                Attr::address(svc::ADDR, address.ip()),
-                Attr::be16(svc::PORT, address.port()),
-            ],
-            Self::FwMark { mark, .. } => vec![family, Attr::u32(svc::FWMARK, mark)],
+            Self::Address { protocol, address } => {
+                attrs.u16(svc::PROTOCOL, protocol.0);
+                attrs.address(svc::ADDR, address.ip());
+                attrs.be16(svc::PORT, address.port());
+            }
+            Self::FwMark { mark, .. } => attrs.u32(svc::FWMARK, mark),
         }
     }
 
@@ -43,19 +42,20 @@ impl ServiceKey {
 
 impl Service {
     /// Everything that can be set. An edit replaces everything, so that what is left out is lost.
-    pub(super) fn encode(&self, attrs: &mut Vec<Attr>) {
-        attrs.push(Attr::text(svc::SCHED_NAME, self.scheduler.as_str()));
+    pub(super) fn encode(&self, attrs: &mut AttrWriter) {
+        attrs.text(svc::SCHED_NAME, self.scheduler.as_str());
         if let Some(name) = &self.persistence_engine {
-            attrs.push(Attr::text(svc::PE_NAME, name));
+            attrs.text(svc::PE_NAME, name);
         }
-        // The mask says that every flag is meant; the kernel keeps its own bit whatever we send.
-        attrs.push(Attr::pair(svc::FLAGS, self.flags.0, u32::MAX));
-        attrs.push(Attr::u32(svc::TIMEOUT, self.timeout));
-        attrs.push(match self.netmask {
-            Netmask::V4(mask) => Attr::bytes4(svc::NETMASK, mask.octets()),
+        // The mask says that every flag is meant. The kernel's own bit is never sent: a new service that has it counts
+        // as found in the table already and is not put there (`ip_vs_svc_hash`), so that nothing could delete it.
+        attrs.pair(svc::FLAGS, self.flags.without(ServiceFlags::HASHED).0, u32::MAX);
+        attrs.u32(svc::TIMEOUT, self.timeout);
+        match self.netmask {
+            Netmask::V4(mask) => attrs.bytes4(svc::NETMASK, mask.octets()),
             // Sent for services without persistence too: the kernel refuses anything but 1..=128.
-            Netmask::V6(length) => Attr::u32(svc::NETMASK, u32::from(length)),
-        });
+            Netmask::V6(length) => attrs.u32(svc::NETMASK, u32::from(length)),
+        }
     }
 
     /// The normal form: without the flag that the kernel owns.

@@ -1,22 +1,30 @@
 //! The scenarios in the order in which they run.
 
+mod attributes;
+mod connections;
 mod crash;
 mod drift;
 mod errors;
+mod faults;
 mod forwarding;
 mod full_nat;
 mod ipvsadm;
+mod kernel_compared;
 mod kernel_tables;
 mod kernel_traps;
 mod latency;
+mod lines;
 mod operator;
 mod prober;
+mod quorum;
 mod reload;
+mod restore;
 mod roles;
 mod scale;
 mod settings;
 mod smoke;
 mod split;
+mod tables;
 
 use anyhow::Result;
 
@@ -36,12 +44,19 @@ pub(crate) struct Scenario {
 pub(crate) const ALL: &[&[Scenario]] = &[
     kernel_traps::SCENARIOS,
     kernel_tables::SCENARIOS,
+    kernel_compared::SCENARIOS,
     ipvsadm::SCENARIOS,
+    tables::SCENARIOS,
+    lines::SCENARIOS,
+    connections::SCENARIOS,
+    restore::SCENARIOS,
     errors::SCENARIOS,
+    faults::SCENARIOS,
     settings::SCENARIOS,
     scale::SCENARIOS,
     roles::SCENARIOS,
     reload::SCENARIOS,
+    attributes::SCENARIOS,
     crash::SCENARIOS,
     drift::SCENARIOS,
     full_nat::SCENARIOS,
@@ -49,6 +64,7 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     prober::SCENARIOS,
     forwarding::SCENARIOS,
     latency::SCENARIOS,
+    quorum::SCENARIOS,
     roles::ROTATION,
     split::SCENARIOS,
     smoke::SCENARIOS,

@@ -74,10 +74,13 @@ impl NlAttrType for Dest {}
 
 /// The table of the director as /proc/net/ip_vs shows it.
 pub(crate) fn by_proc() -> Result<Table> {
+    Table::parse(&proc_text()?)
+}
+
+/// The director's /proc/net/ip_vs.
+pub(crate) fn proc_text() -> Result<String> {
     Namespace::Director.inside(|| {
-        let text = std::fs::read_to_string("/proc/thread-self/net/ip_vs")
-            .context("read /proc/net/ip_vs")?;
-        Table::parse(&text)
+        std::fs::read_to_string("/proc/thread-self/net/ip_vs").context("read /proc/net/ip_vs")
     })
 }
 

@@ -1,13 +1,15 @@
-//! The lab's scenario runner: `list`, `run [SCENARIO...]`, `demo`, or `template`. Needs root and a kernel with IPVS, and is
+//! The lab's scenario runner: `list`, `run [SCENARIO...]`, `demo`, `bench`, or `template`. Needs root and a kernel with IPVS, and is
 //! therefore started by `integration/lab/run`. Exit status: 0 all passed, 1 a scenario failed, 2 the lab
 //! itself could not work.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
 #![expect(clippy::indexing_slicing, reason = "test code")]
 #![expect(dead_code, reason = "instruments that the scenarios to come need")]
 
+mod bench;
 mod capture;
 mod client;
 mod cluster;
+mod commands;
 mod demo;
 mod echo;
 mod example;
@@ -22,10 +24,13 @@ mod postgres;
 mod random;
 mod routed;
 mod session;
+#[path = "../../simulation/kernel.rs"]
+mod simulated;
 mod stage;
 mod table;
 mod tap;
 mod text;
+mod twin;
 mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,8 +45,14 @@ use crate::groups::{ALL, Scenario};
 use crate::lab::{Lab, NotHere};
 use crate::postgres::Programs;
 
-/// A scenario that takes longer than this hangs.
+/// A scenario that takes longer than this hangs; `PGVS_LAB_SCENARIO_LIMIT` sets other seconds.
 const SCENARIO_LIMIT: Duration = Duration::from_secs(240);
+
+fn scenario_limit() -> Duration {
+    let set = std::env::var("PGVS_LAB_SCENARIO_LIMIT").ok();
+    let seconds = set.and_then(|text| text.parse().ok());
+    seconds.map_or(SCENARIO_LIMIT, Duration::from_secs)
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -49,8 +60,11 @@ fn main() -> ExitCode {
         Some("list") => list(),
         Some("run") => run(&arguments[1..]),
         Some("demo") => demo::run(),
+        Some("bench") => bench::run(&arguments[1..]),
         Some("template") => template(),
-        _ => Err(anyhow!("usage: lab list | lab run [SCENARIO...] | lab demo")),
+        _ => Err(anyhow!(
+            "usage: lab list | lab run [SCENARIO...] | lab demo | lab bench [SERVICES...] [--rounds N] [--only PART]"
+        )),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -142,9 +156,10 @@ fn attempt(lab: &mut Lab, scenario: &Scenario) -> Verdict {
     let started = Instant::now();
     let (finished, watchdog) = mpsc::channel::<()>();
     let name = scenario.name;
+    let limit = scenario_limit();
     let guard = std::thread::spawn(move || {
-        if watchdog.recv_timeout(SCENARIO_LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
-            say(&format!("  {name} hangs: no verdict within {SCENARIO_LIMIT:?}, the lab gives up"));
+        if watchdog.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
+            say(&format!("  {name} hangs: no verdict within {limit:?}, the lab gives up"));
             std::process::exit(1);
         }
     });

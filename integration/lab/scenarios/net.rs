@@ -133,6 +133,12 @@ pub(crate) fn make_servers() -> Result<()> {
     Ok(())
 }
 
+/// Gives a server one more address, unless it has it.
+pub(crate) fn alias(server: u8, address: IpAddr) -> Result<()> {
+    let line = format!("addr replace {address}/24 dev eth0");
+    ip(Some(&Namespace::Server(server).name()), &[line])
+}
+
 /// Makes the client and the director anew: an empty IPVS table and the kernel's default parameters.
 pub(crate) fn make_director() -> Result<()> {
     let (client, director) = (Namespace::Client.name(), Namespace::Director.name());
@@ -197,6 +203,13 @@ pub(crate) fn add_tap() -> Result<()> {
         return Ok(());
     }
     ip(Some(&director), &["link add tap type nlmon".to_owned(), "link set tap up".to_owned()])
+}
+
+/// Gives a server's namespace further addresses, unless it has them.
+pub(crate) fn add_addresses(namespace: Namespace, addresses: &[SocketAddr]) -> Result<()> {
+    let lines: Vec<_> =
+        addresses.iter().map(|it| format!("addr replace {}/24 dev eth0", it.ip())).collect();
+    ip(Some(&namespace.name()), &lines)
 }
 
 /// Removes every namespace of the lab.

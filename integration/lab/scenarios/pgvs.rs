@@ -59,6 +59,8 @@ pub(crate) struct Pgvs {
     notify: UnixDatagram,
     child: Option<Child>,
     listener: Option<Listener>,
+    /// How long it may take to be ready.
+    pub(crate) ready_limit: Duration,
 }
 
 /// Takes what the daemon tells its service manager, as systemd would; stops when dropped.
@@ -101,7 +103,14 @@ impl Pgvs {
         }
         let notify = UnixDatagram::bind(directory.join("notify")).context("bind NOTIFY_SOCKET")?;
         notify.set_read_timeout(Some(Duration::from_millis(100)))?;
-        Ok(Self { program: program.to_owned(), directory, notify, child: None, listener: None })
+        Ok(Self {
+            program: program.to_owned(),
+            directory,
+            notify,
+            child: None,
+            listener: None,
+            ready_limit: READY_LIMIT,
+        })
     }
 
     /// One of its files: `pgvs.toml`, `state`, `run/pgvs.sock`, `log`.
@@ -184,7 +193,7 @@ impl Pgvs {
         command.stdout(log.try_clone()?).stderr(log);
         self.child =
             Some(Namespace::Director.inside(|| command.spawn().context("start pgvs run"))?);
-        self.wait_ready(began + READY_LIMIT)?;
+        self.wait_ready(began + self.ready_limit)?;
         let took = began.elapsed();
         self.listener = Some(Listener::start(&self.notify)?);
         Ok(took)
@@ -215,7 +224,11 @@ impl Pgvs {
                 self.child = None;
                 bail!("pgvs run ended with {status}:\n{}", self.log());
             }
-            ensure!(Instant::now() < deadline, "pgvs run is not ready after {READY_LIMIT:?}");
+            ensure!(
+                Instant::now() < deadline,
+                "pgvs run is not ready after {:?}",
+                self.ready_limit
+            );
         }
     }
 
@@ -321,6 +334,11 @@ impl Pgvs {
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         let child = self.child.as_ref().context("the daemon does not run")?;
         kill_process(Pid::from_child(child), signal).context("signal the daemon")
+    }
+
+    /// Its process number.
+    pub(crate) fn id(&self) -> Result<u32> {
+        self.child.as_ref().map(Child::id).context("the daemon does not run")
     }
 
     /// `kill -9`.

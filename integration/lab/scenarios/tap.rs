@@ -3,10 +3,13 @@
 
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, Protocol, RecvFlags, SocketFlags, SocketType, recv, socket_with};
+use rustix::net::{
+    AddressFamily, Protocol, RecvFlags, SocketFlags, SocketType, recv, socket_with, sockopt,
+};
 
 use crate::kernel;
 use crate::net::{self, Namespace};
@@ -34,7 +37,7 @@ impl Tap {
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
             let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, protocol)
                 .context("open a packet socket")?;
-            rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, ROOM)
+            sockopt::set_socket_recv_buffer_size_force(&socket, ROOM)
                 .context("widen the packet socket")?;
             Ok(socket)
         })?;
@@ -54,6 +57,27 @@ impl Tap {
                 Err(Errno::AGAIN) => return Ok(writes),
                 Err(error) => return Err(error).context("read the tap"),
             }
+        }
+    }
+
+    /// From here on [`Tap::next`] waits for packets, but no longer than this.
+    pub(crate) fn wait_for_packets(&self, limit: Duration) -> Result<()> {
+        rustix::io::ioctl_fionbio(&self.socket, false).context("wait at the packet socket")?;
+        sockopt::set_socket_timeout(&self.socket, sockopt::Timeout::Recv, Some(limit))
+            .context("limit the wait at the packet socket")
+    }
+
+    /// The writing commands of the next packet; none if none came.
+    pub(crate) fn next(&self) -> Result<Option<Vec<&'static str>>> {
+        let mut buffer = vec![0; 1 << 20];
+        match recv(&self.socket, &mut *buffer, RecvFlags::empty()) {
+            Ok((length, _)) => {
+                let mut writes = Vec::new();
+                self.read(buffer.get(..length).unwrap_or_default(), &mut writes);
+                Ok(Some(writes).filter(|writes| !writes.is_empty()))
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+            Err(error) => Err(error).context("read the tap"),
         }
     }
 

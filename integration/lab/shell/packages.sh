@@ -5,6 +5,7 @@ lab_needs() {
     cat <<NEEDS
 /usr/sbin/ip iproute2
 /usr/sbin/ipvsadm ipvsadm
+/usr/sbin/keepalived keepalived
 /usr/sbin/modprobe kmod
 /usr/sbin/nft nftables
 /usr/sbin/sysctl procps

@@ -61,6 +61,7 @@ pub(super) const FORWARDINGS: Choice<Forwarding> = Choice {
     ],
     synonyms: &[
         ("nat", "masq"),
+        ("fullnat", "masq"),
         ("masquerade", "masq"),
         ("masquerading", "masq"),
         ("route", "dr"),
@@ -73,7 +74,7 @@ pub(super) const FORWARDINGS: Choice<Forwarding> = Choice {
         ("gue", "tun"),
         ("gre", "tun"),
     ],
-    not_yet: &["fullnat"],
+    not_yet: &[],
 };
 
 pub(super) const TARGETS: Choice<Target> = Choice {

@@ -87,7 +87,7 @@ impl Check<'_> {
         let (header, file) = (Place::new(number, entry.span()), &entry.get_ref().0);
         let name = self.required_name(number, header, "pool", &file.name);
         let kind = self.probe_kind(number, file.probe.as_ref());
-        let servers = self.servers(number, header, kind, &file.server);
+        let (servers, addresses) = self.servers(number, header, kind, &file.server);
         // Where a server was refused, what the others make up is unknown.
         if servers.len() == file.server.len() {
             self.few_servers(header, name.as_ref().map(|(name, _)| &**name), &servers);
@@ -112,6 +112,7 @@ impl Check<'_> {
         };
         let (alpha, starts_up) = self.alpha(number, file, kind);
         let mut known = known(name.as_ref().map_or(header, |(_, place)| *place), kind, &servers);
+        known.members = addresses.sockets;
         known.starts_up = starts_up;
         if let Some((name, place)) = &name {
             match self.pools.get(name).map(|other| other.place) {
@@ -183,7 +184,7 @@ impl Check<'_> {
         header: Place,
         kind: Option<Kind>,
         entries: &[Entry<file::Server>],
-    ) -> Vec<Placed> {
+    ) -> (Vec<Placed>, Addresses) {
         if entries.is_empty() {
             let draft =
                 Draft::new("a pool without servers").at(header, "no [[pool.server]] beneath it");
@@ -226,7 +227,7 @@ impl Check<'_> {
             let server = Server { name, address, weight, thresholds, delivery, is_backup };
             servers.push(Placed { server, address: address_at, weight: weight_at });
         }
-        servers
+        (servers, addresses)
     }
 
     fn server_address(
@@ -291,7 +292,7 @@ fn known(place: Place, kind: Option<Kind>, servers: &[Placed]) -> Known {
         place,
         knows_roles: kind.map(|kind| kind == Kind::Postgres),
         starts_up: None,
-        members: servers.iter().map(|it| (it.server.address, it.address)).collect(),
+        members: BTreeMap::new(),
         able: able(servers),
         reach: BTreeMap::new(),
         twins: None,

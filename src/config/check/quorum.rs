@@ -1,6 +1,8 @@
 //! `quorum`, `hysteresis`, `sorry_server` and the commands of a `[[service]]`: whether they can ever do what they say.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 
 use super::Check;
 use super::address::{self, ZeroPort};
@@ -46,8 +48,8 @@ impl Check<'_> {
             servers: number(self.report, servers, 1, 1)?,
             hysteresis: number(self.report, hysteresis, 0, 0)?,
             sorry_server: sorry.and_then(|sorry| self.sorry_server(at, sorry, pool, target)),
-            up: up.and_then(|up| value::command(self.report, up)),
-            down: down.and_then(|down| value::command(self.report, down)),
+            up: up.and_then(|up| self.command(up)),
+            down: down.and_then(|down| self.command(down)),
         };
         if let Some(too_wide) = hysteresis.filter(|_| quorum.hysteresis >= quorum.servers) {
             let draft = Draft::new(format!(
@@ -62,6 +64,17 @@ impl Check<'_> {
         }
         self.can_be_gained(&quorum, first.place, pool, target);
         Some(quorum)
+    }
+
+    /// A program and its arguments; one that is not there may come later.
+    fn command(&mut self, written: Written<'_>) -> Option<Arc<[Box<str>]>> {
+        let words = value::command(self.report, written)?;
+        let program = words.first().map(|program| Path::new(&**program));
+        if let Some(why) = program.and_then(|program| self.host.programs.get(program)) {
+            let draft = Draft::new(&**why).at(written.place, "cannot be run");
+            self.report.warning(draft.help("install it, or make it executable: chmod +x"));
+        }
+        Some(words)
     }
 
     /// More servers than may ever serve are no quorum.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::super::event;
 use super::super::membership::ServiceState;
 use super::super::quorum::Standing;
 use super::ServiceStatus;
@@ -43,14 +44,11 @@ pub(super) fn quorum(service: &ServiceState) -> Option<QuorumStatus> {
 
 /// What the operator should see of it.
 pub(super) fn alarm(service: &ServiceState) -> Option<String> {
-    let quorum = quorum(service).filter(|quorum| quorum.gained == Some(false))?;
-    let serves = match service.sorry_server() {
-        Some((sorry, _)) => format!(", the sorry server {sorry} serves"),
-        None => String::new(),
-    };
-    let QuorumStatus { able, needed, .. } = quorum;
-    let name = &service.config.name;
-    Some(format!("service {name}: quorum lost: {able} may serve, {needed} needed{serves}"))
+    let QuorumStatus { able, needed, .. } =
+        quorum(service).filter(|quorum| quorum.gained == Some(false))?;
+    let sorry = service.sorry_server().map(|(sorry, _)| sorry.0);
+    let words = event::quorum(false, (able, needed), sorry);
+    Some(format!("service {}: {words}", service.config.name))
 }
 
 /// Why its sorry server has its weight.

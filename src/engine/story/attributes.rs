@@ -232,24 +232,33 @@ fn a_scheduler_that_the_kernel_lacks_takes_nothing_away() {
 #[test]
 fn members_without_a_port_of_their_own_are_members() {
     let mut config = orders();
-    let mark = ServiceKey::FwMark { family: Family::V4, mark: 7 };
-    config.services[1].key = mark;
+    let all_ports = ServiceKey::tcp("10.9.0.101:0".parse().unwrap());
+    config.services[1].key = all_ports;
     config.services[1].forwarding = Forwarding::DirectRoute;
     let mut world = World::settled_with(config.clone());
-    assert_eq!(world.table.services[&mark], expected(&config, 1, [Some(0), Some(100), Some(100)]));
+    assert_eq!(
+        world.table.services[&all_ports],
+        expected(&config, 1, [Some(0), Some(100), Some(100)])
+    );
     let ports: Vec<u16> =
-        world.table.services[&mark].destinations.keys().map(|to| to.0.port()).collect();
+        world.table.services[&all_ports].destinations.keys().map(|to| to.0.port()).collect();
     assert_eq!(ports, [0, 0, 0]);
     world.lives(400, &[(1, primary(1)), (3, standby())]);
-    assert_eq!(world.table.services[&mark], expected(&config, 1, [Some(0), Some(0), Some(100)]));
+    assert_eq!(
+        world.table.services[&all_ports],
+        expected(&config, 1, [Some(0), Some(0), Some(100)])
+    );
     // Hard evidence: it is deleted, and returns when it answers again.
     for _ in 0..3 {
         world.hears(2, refused());
     }
     world.lives(3_000, &[(1, primary(1)), (3, standby())]);
-    assert_eq!(world.table.services[&mark], expected(&config, 1, [Some(0), None, Some(100)]));
+    assert_eq!(world.table.services[&all_ports], expected(&config, 1, [Some(0), None, Some(100)]));
     world.lives(3_000, &all());
-    assert_eq!(world.table.services[&mark], expected(&config, 1, [Some(0), Some(100), Some(100)]));
+    assert_eq!(
+        world.table.services[&all_ports],
+        expected(&config, 1, [Some(0), Some(100), Some(100)])
+    );
     // A restart finds everything as it should be.
     world.forget();
     let mut world = world.restarted(config);

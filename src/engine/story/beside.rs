@@ -18,6 +18,8 @@ pub(super) struct Beside {
     pub(super) refuses: BTreeMap<SettingKey, &'static str>,
     /// Settings that cannot be read, and why.
     pub(super) lacks: BTreeMap<SettingKey, &'static str>,
+    /// Whether each read asked for the rules of full NAT, which takes a process.
+    pub(super) asks: Vec<bool>,
     /// IPVS is not there.
     pub(super) is_gone: bool,
     /// nft lists rules in another form than ours.
@@ -35,7 +37,8 @@ impl Beside {
         self.made.get(&key).cloned().unwrap_or_else(fresh)
     }
 
-    pub(super) fn read(&self, keys: &[SettingKey]) -> Event {
+    pub(super) fn read(&mut self, keys: &[SettingKey]) -> Event {
+        self.asks.push(keys.contains(&SettingKey::SourceNat));
         if self.is_gone {
             return Event::SettingsRead(Err("the kernel has no IPVS".into()));
         }

@@ -176,3 +176,40 @@ fn a_stop_leaves_quiesces_or_removes_as_the_config_says() {
     stopped(OnStop::Quiesce).expect(&["rw pg1 0", "ro pg2 0", "ro pg3 0"]);
     stopped(OnStop::Remove).expect(&["rw -", "ro -"]);
 }
+
+#[test]
+fn a_scheduler_that_is_not_there_is_told_once_and_stays_in_the_alarms() {
+    let mut world = World::settled();
+    world.lacks_scheduler = Some("fo");
+    let mut config = orders();
+    let key = ServiceKey::tcp("10.9.0.102:5432".parse().unwrap());
+    let mut new = VirtualService { name: "new".into(), key, ..config.services[1].clone() };
+    new.service.scheduler = Scheduler::new("fo").unwrap();
+    config.services.push(new);
+    world.step(Event::Reload(Arc::new(config)));
+    world.lives(60_000, &all());
+    let refusals = world.told.iter().filter(|it| matches!(it, Transition::OpRefused(..)));
+    assert_eq!(refusals.count(), 1);
+    let alarms = world.alarms();
+    assert!(
+        alarms.iter().any(|it| it.contains("no scheduler fo") && it.contains("modprobe ip_vs_fo")),
+        "{alarms:?}"
+    );
+    world.lacks_scheduler = None;
+    world.lives(31_000, &all());
+    assert_eq!(world.weights(key), [Some(0), Some(100), Some(100)]);
+    assert_eq!(world.alarms(), Vec::<String>::new());
+}
+
+#[test]
+fn a_kernel_that_lost_everything_is_told_of_and_programmed_again() {
+    let mut world = World::settled();
+    world.table = Table::default();
+    world.step(Event::KernelFailed("the module is gone".into()));
+    assert!(world.was_told("the module is gone"));
+    world.lives(2_000, &all());
+    assert!(world.was_told("the kernel answers again: 0 of our 2 services are there, the others"));
+    assert!(!world.was_told("another program changed"));
+    assert_eq!(world.weights(RW), [Some(100), Some(0), Some(0)]);
+    assert_eq!(world.weights(RO), [Some(0), Some(100), Some(100)]);
+}

@@ -218,6 +218,22 @@ fn another_sorry_server_takes_over_and_the_old_one_drains() {
 }
 
 #[test]
+fn of_several_addresses_of_a_service_one_speaks_for_all() {
+    let mut config = config(1, 0);
+    let mut second = config.services[0].clone();
+    second.key = RW;
+    config.services.push(second);
+    let mut world = World::started(config, Memory::default(), Table::default());
+    world.hears(1, primary(1));
+    world.expect_run(&["ro up /up it is"]);
+    for server in 1..=3 {
+        dies(&mut world, server);
+    }
+    assert_eq!(world.table.destination(RW, pg(SORRY)).map(|it| it.weight.0), Some(1));
+    world.expect_run(&["ro down /down"]);
+}
+
+#[test]
 fn a_late_loop_does_not_end_the_wait_for_the_first_answers() {
     let mut world = World::started(config(2, 0), Memory::default(), Table::default());
     world.now = Time::from_millis(5_000);

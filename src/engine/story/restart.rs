@@ -55,6 +55,55 @@ fn after_a_restart_an_old_primary_that_answers_first_does_not_write() {
 }
 
 #[test]
+fn after_a_restart_an_older_primary_alone_does_not_write() {
+    let mut before = World::settled();
+    before.hears(2, primary(2));
+    before.lives(2_000, &[(2, primary(2)), (3, standby())]);
+    let mut world = before.restarted(orders());
+    let alone = [(1, primary(1)), (3, standby())];
+    (0..3).for_each(|_| world.hears(2, refused()));
+    world.lives(20_000, &alone);
+    assert_eq!(world.weights(RW), [Some(0), None, Some(0)]);
+    let alarms = world.alarms();
+    assert!(
+        alarms.iter().any(|it| it.contains("older timeline than 2, the last writer's")),
+        "{alarms:?}"
+    );
+    let known = &before.saved.last().unwrap().writers;
+    assert!(world.saved.iter().all(|memory| memory.writers == *known));
+    world.lives(5_000, &[(1, standby()), (2, primary(2)), (3, standby())]);
+    assert_eq!(world.weights(RW)[1], Some(100));
+}
+
+#[test]
+fn a_pool_of_another_name_knows_of_no_writer() {
+    let mut before = World::settled();
+    before.hears(2, primary(2));
+    before.lives(2_000, &[(2, primary(2)), (3, standby())]);
+    let mut config = orders();
+    config.pools[0].name = "restored".into();
+    config.services.iter_mut().for_each(|service| service.pool = "restored".into());
+    let mut world = before.restarted(config);
+    world.hears(2, refused());
+    world.lives(20_000, &[(1, primary(1)), (3, standby())]);
+    assert_eq!(world.weights(RW)[0], Some(100));
+    let names: Vec<_> = world.saved.last().unwrap().writers.keys().cloned().collect();
+    assert_eq!(names, ["restored".into()]);
+}
+
+#[test]
+fn a_writer_stays_when_one_that_could_not_be_asked_falls_silent() {
+    let before = World::settled();
+    let mut world = before.restarted(orders());
+    let broken = ProbeError::Prober("too many open files".into());
+    world.hears(1, Observation::NotAdmitted(broken));
+    world.lives(4_000, &[(2, primary(2)), (3, standby())]);
+    assert_eq!(world.weights(RW)[1], Some(100));
+    world.hears(1, timed_out());
+    assert_eq!(world.weights(RW)[1], Some(100));
+}
+
+#[test]
 fn after_a_restart_a_new_primary_writes_when_the_old_one_has_been_silent_for_three_seconds() {
     let before = World::settled();
     let mut world = before.restarted(orders());

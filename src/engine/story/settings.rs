@@ -64,6 +64,24 @@ fn a_setting_that_cannot_be_set_is_told_and_stops_nothing() {
 }
 
 #[test]
+fn a_reload_tries_at_once_what_could_not_be_set() {
+    let mut world = World::settled();
+    let key = SettingKey::SourceNat;
+    world.beside.refuses.insert(key, "nft hangs");
+    world.step(Event::Reload(Arc::new(with_nat())));
+    world.lives(60_000, &all());
+    let complaints = |world: &World| {
+        world.told.iter().filter(|told| told.to_string().contains("nft hangs")).count()
+    };
+    assert_eq!(complaints(&world), 1);
+    world.step(Event::Reload(Arc::new(with_nat())));
+    assert_eq!(complaints(&world), 2, "whoever reloads is told again");
+    world.beside.refuses.clear();
+    world.step(Event::Reload(Arc::new(with_nat())));
+    assert!(!world.beside.rules().is_empty() && world.alarms().is_empty());
+}
+
+#[test]
 fn a_sysctl_that_the_kernel_lacks_is_one_alarm_and_no_failure() {
     let mut config = orders();
     let lacking = Sysctl::new("est_nice");
@@ -218,11 +236,27 @@ fn full_nat_has_its_rules_and_conntrack_before_the_service_is_made() {
 }
 
 #[test]
+fn whoever_wants_no_rules_waits_for_no_nft_and_looks_for_old_ones_once() {
+    let mut world = World::started(orders(), Memory::default(), Table::default());
+    assert!(world.first_written.is_some() && !world.beside.asks.contains(&true));
+    world.lives(60_000, &all());
+    assert_eq!(world.beside.asks.iter().filter(|asked| **asked).count(), 1);
+}
+
+#[test]
+fn old_rules_that_nobody_wants_are_removed() {
+    let before = World::settled_with(with_nat());
+    let mut world = before.restarted(orders());
+    world.lives(2_000, &all());
+    assert!(world.beside.rules().is_empty());
+}
+
+#[test]
 fn rules_that_were_deleted_are_written_again_and_go_with_the_last_service() {
     let mut world = World::settled_with(with_nat());
     let rules = world.beside.rules();
     world.beside.made.remove(&SettingKey::SourceNat);
-    world.lives(32_000, &all());
+    world.lives(1_500, &all());
     assert_eq!(world.beside.rules(), rules);
     assert!(world.was_told("changed or deleted by another program; written again"));
     world.step(Event::Reload(Arc::new(orders())));

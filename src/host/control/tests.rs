@@ -63,6 +63,7 @@ fn a_request_comes_through_as_it_was_made() {
         Request::Pause { seconds: Some(1800) },
         Request::Pause { seconds: None },
         Request::Resume {},
+        Request::Owned {},
     ] {
         let reply = ask(served.socket.path(), &request).unwrap();
         assert_eq!(reply, Reply::fine(format!("{request:?}")));

@@ -201,7 +201,7 @@ impl Clerk {
         };
         let planned = spawn_blocking(move || {
             let Snapshot { controller, now } = snapshot;
-            let is_paused = controller.status(now).paused;
+            let is_paused = controller.is_paused();
             let event = Event::Reload(Arc::clone(&config));
             let table = kernel.table.clone();
             let ahead = plan::ahead(&controller, kernel, event, now);

@@ -1,5 +1,6 @@
 //! The loop: takes what happened, lets the engine step, and starts what is to be done. It never waits for an effect.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,9 @@ const READY: Duration = Duration::from_secs(5);
 
 /// So many of the last transitions a status shows.
 const RECENT: usize = 50;
+
+/// So many transitions are told without a look at what happened meanwhile.
+const AT_ONCE: usize = 64;
 
 /// What an operator wants of the loop, read and allowed.
 #[derive(Debug)]
@@ -62,6 +66,8 @@ enum Input {
     Event(Event),
     Ask(Ask),
     Wish(Wish),
+    /// Nothing; there is something left to tell.
+    Leisure,
 }
 
 /// The loop's own state; everything about the table is in the controller.
@@ -74,6 +80,8 @@ pub(super) struct Daemon {
     waiting: Waiting,
     notifier: Notifier,
     history: History,
+    /// What happened, and is not told yet, with the milliseconds since 1970.
+    untold: VecDeque<(u64, Transition)>,
     about: About,
     /// When a stop that is under way has taken too long.
     stop_by: Option<Time>,
@@ -108,6 +116,7 @@ impl Daemon {
             waiting: Waiting::default(),
             notifier: Notifier::new(),
             history: History::default(),
+            untold: VecDeque::new(),
             about: About::default(),
             stop_by: None,
             has_stopped: false,
@@ -118,7 +127,7 @@ impl Daemon {
     /// Says what a status shows of the daemon itself.
     pub(super) fn introduce(&mut self, options: &Options, config: &Config, alarms: Vec<String>) {
         // A pause outlives the daemon.
-        self.is_paused = self.controller.status(self.clock.now()).paused;
+        self.is_paused = self.controller.is_paused();
         let own_name = || rustix::system::uname().nodename().to_string_lossy().into_owned();
         self.about = About {
             director: config.director.name.as_deref().map_or_else(own_name, ToOwned::to_owned),
@@ -131,10 +140,17 @@ impl Daemon {
 
     /// Turns until it is told to stop.
     pub(super) async fn turn(mut self) -> (anyhow::Result<()>, Effects) {
+        let result = self.turn_until_the_end().await;
+        self.tell(usize::MAX);
+        (result, self.effects)
+    }
+
+    async fn turn_until_the_end(&mut self) -> anyhow::Result<()> {
         loop {
             match self.wait().await {
                 Input::Event(event) => self.step(event),
                 Input::Ask(ask) => self.ask(ask),
+                Input::Leisure => self.tell(AT_ONCE),
                 Input::Wish(Wish::Stop) if self.stop_by.is_some() => break,
                 Input::Wish(Wish::Stop) => self.stop(),
                 Input::Wish(Wish::Reload) => Arc::clone(&self.clerk).reload_by_signal(),
@@ -150,7 +166,7 @@ impl Daemon {
                 self.notifier.ready("the kernel's table is not as wanted yet: see pgvs status");
             }
             if let Some(what) = self.effects.broken() {
-                return (Err(anyhow::anyhow!("{what}: restart pgvs")), self.effects);
+                anyhow::bail!("{what}: restart pgvs");
             }
             if self.has_stopped {
                 break;
@@ -162,7 +178,7 @@ impl Daemon {
                 break;
             }
         }
-        (Ok(()), self.effects)
+        Ok(())
     }
 
     /// The next thing that happened. What is there comes before what is due: it may change what is due.
@@ -178,6 +194,7 @@ impl Daemon {
                 None => std::future::pending().await,
             }
         };
+        let has_untold = !self.untold.is_empty();
         let Inputs { events, reports, requests, signals } = &mut self.inputs;
         // By lot: operators who never stop asking do not stop the clock, nor the other way round.
         let due_or_asked = async {
@@ -194,6 +211,7 @@ impl Daemon {
                 Input::Event(Event::Probe { probe, at, observation })
             }
             input = due_or_asked => input,
+            () = std::future::ready(()), if has_untold => Input::Leisure,
         }
     }
 
@@ -206,18 +224,33 @@ impl Daemon {
     fn step(&mut self, event: Event) {
         self.effects.note(&event);
         self.waiting.note(&event);
-        for action in self.controller.step(event, self.clock.now()) {
-            match self.effects.start(action) {
+        let actions = self.controller.step(event, self.clock.now());
+        // What is to be done begins before anything is told: one server may be in ten thousand services.
+        let effects = &mut self.effects;
+        let own: Vec<_> = actions.into_iter().map(|action| effects.start(action)).collect();
+        for action in own {
+            match action {
                 Some(Action::Report(transition)) => {
                     self.waiting.told(&transition);
                     self.is_paused |= transition == Transition::Paused;
                     self.is_paused &= transition != Transition::Resumed;
-                    self.history.tell(transition);
+                    self.untold.push_back((unix_millis(), transition));
                 }
                 Some(Action::Settled) => self.settled(),
                 Some(Action::Stopped) => self.has_stopped = true,
                 Some(_) | None => (),
             }
+        }
+        if self.untold.len() <= AT_ONCE {
+            self.tell(AT_ONCE);
+        }
+    }
+
+    /// Tells some of what there is to tell; what happens meanwhile comes first.
+    fn tell(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some((unix_ms, transition)) = self.untold.pop_front() else { return };
+            self.history.tell(unix_ms, transition);
         }
     }
 
@@ -237,7 +270,10 @@ impl Daemon {
     fn ask(&mut self, ask: Ask) {
         match ask {
             // Whoever asked may have left: a reply that nobody takes is dropped.
-            Ask::Status(reply) => drop(reply.send(Box::new(self.overview()))),
+            Ask::Status(reply) => {
+                self.tell(usize::MAX);
+                drop(reply.send(Box::new(self.overview())));
+            }
             Ask::Snapshot(reply) => self.waiting.for_snapshot(reply),
             Ask::Reload(config, reply) => {
                 self.notifier.reloading();

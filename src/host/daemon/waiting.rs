@@ -49,6 +49,8 @@ struct Reload {
     reply: oneshot::Sender<Settled>,
     changes: u64,
     refused: BTreeMap<ServiceKey, String>,
+    /// Settings beside the table that could not be read or set.
+    unset: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -59,7 +61,7 @@ enum Quiet {
 
 impl Reload {
     fn end(self, failed: Option<String>, is_paused: bool) {
-        let refused = self.refused.into_values().collect();
+        let refused = self.unset.into_iter().chain(self.refused.into_values()).collect();
         // Whoever asked may have left.
         drop(self.reply.send(Settled { changes: self.changes, refused, failed, is_paused }));
     }
@@ -68,7 +70,8 @@ impl Reload {
 impl Waiting {
     /// Wants to know when everything wanted is in the kernel; asked before the engine takes what is wanted.
     pub(super) fn for_settled(&mut self, reply: oneshot::Sender<Settled>) {
-        self.for_settled.push(Reload { reply, changes: 0, refused: BTreeMap::new() });
+        let (refused, unset) = (BTreeMap::new(), Vec::new());
+        self.for_settled.push(Reload { reply, changes: 0, refused, unset });
     }
 
     /// Wants a copy of the engine while nothing is under way.
@@ -119,6 +122,11 @@ impl Waiting {
 
     /// Keeps what the kernel refused.
     pub(super) fn told(&mut self, transition: &Transition) {
+        if let Transition::SettingsFailed(why) = transition {
+            for reload in &mut self.for_settled {
+                reload.unset.push(why.to_string());
+            }
+        }
         if let Transition::OpRefused(op, _) = transition {
             for reload in &mut self.for_settled {
                 reload.refused.insert(op.service(), words(transition));
@@ -205,6 +213,14 @@ mod tests {
         let settled = answer.try_recv().unwrap();
         let [refused] = settled.refused.as_slice() else { panic!("{settled:?}") };
         assert!(refused.contains("10.9.0.2:5432"), "{refused}");
+    }
+
+    #[test]
+    fn a_setting_that_could_not_be_set_is_told() {
+        let (mut waiting, mut answer) = waiting();
+        waiting.told(&Transition::SettingsFailed("full NAT needs nft".into()));
+        waiting.settled(false);
+        assert_eq!(answer.try_recv().unwrap().refused, ["full NAT needs nft"]);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use tracing::Level;
 
 use crate::engine::event::Transition;
 use crate::engine::settings::SettingChange;
-use crate::host::clock::unix_millis;
 use crate::model::setting::SettingKey;
 use crate::wire::refusal::Refusal;
 
@@ -27,13 +26,13 @@ pub struct Told {
 pub struct History(VecDeque<Told>);
 
 impl History {
-    /// Logs a transition and keeps it in the place of the oldest one.
-    pub fn tell(&mut self, transition: Transition) {
+    /// Logs a transition of that moment and keeps it in the place of the oldest one.
+    pub fn tell(&mut self, unix_ms: u64, transition: Transition) {
         log(&transition);
         if self.0.len() >= KEPT {
             self.0.pop_front();
         }
-        self.0.push_back(Told { unix_ms: unix_millis(), transition });
+        self.0.push_back(Told { unix_ms, transition });
     }
 
     /// The newest ones, the newest first.
@@ -86,6 +85,7 @@ fn level(transition: &Transition) -> Level {
         | Transition::Weight { .. }
         | Transition::Draining { .. }
         | Transition::Drained { .. }
+        | Transition::KernelAnswers { .. }
         | Transition::Thawed
         | Transition::Reloaded
         | Transition::Resumed => Level::INFO,
@@ -112,6 +112,7 @@ pub const fn kind(transition: &Transition) -> &'static str {
         Transition::Drained { .. } => "drained",
         Transition::OpRefused(..) => "refused",
         Transition::KernelFailed(_) => "kernel-failed",
+        Transition::KernelAnswers { .. } => "kernel-answers",
         Transition::StateNotSaved(_) => "state-not-saved",
         Transition::SettingSet(_) => "setting",
         Transition::SettingAdvised(_) => "setting-advised",
@@ -132,9 +133,9 @@ mod tests {
     #[test]
     fn the_oldest_are_forgotten() {
         let mut history = History::default();
-        history.tell(Transition::Paused);
+        history.tell(0, Transition::Paused);
         for _ in 0..KEPT {
-            history.tell(Transition::Resumed);
+            history.tell(0, Transition::Resumed);
         }
         assert_eq!(history.newest().count(), KEPT);
         assert!(history.newest().all(|told| told.transition == Transition::Resumed));

@@ -16,6 +16,11 @@ pub enum KernelError {
         "look for IPVS in the kernel: it has none; load it with `modprobe ip_vs`, or boot a kernel that has it"
     )]
     NoIpvs,
+    /// The module is not there any more.
+    #[error(
+        "read /proc/net/ip_vs: the kernel has no IPVS: its module was removed; it is loaded again where that is possible"
+    )]
+    ModuleGone,
     /// The socket could not be made or used.
     #[error("{doing}: {cause}")]
     Socket {
@@ -101,6 +106,7 @@ impl KernelError {
         match self {
             Self::Refused { errno, .. } => Some(*errno),
             Self::NoIpvs
+            | Self::ModuleGone
             | Self::Socket { .. }
             | Self::RepliesLost { .. }
             | Self::Silent { .. }
@@ -121,6 +127,7 @@ impl KernelError {
                 cause.kind() == io::ErrorKind::PermissionDenied
             }
             Self::NoIpvs
+            | Self::ModuleGone
             | Self::RepliesLost { .. }
             | Self::Silent { .. }
             | Self::Truncated { .. }

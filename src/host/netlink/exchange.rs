@@ -1,7 +1,8 @@
 //! Requests and their answers, matched by sequence number.
 //!
 //! After every failure the socket is emptied, so that neither a late reply nor an unfinished dump can
-//! disturb the next request; replies to anything but the present request are ignored.
+//! disturb the next request; replies to anything but the present request are ignored. A socket that fails
+//! itself is replaced.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -137,11 +138,17 @@ impl<T: Transport> Exchange<T> {
     /// Changes in order, in batches with an acknowledgement of the last one: the kernel reports every error
     /// anyway and goes on behind it.
     pub(super) fn apply(&mut self, ops: &[Op]) -> Result<Outcomes, Failure> {
+        let result = self.apply_all(ops);
+        self.reopen_if_dead(&result);
+        result
+    }
+
+    fn apply_all(&mut self, ops: &[Op]) -> Result<Outcomes, Failure> {
         let mut outcomes = Vec::with_capacity(ops.len());
         let mut rest = ops;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(self.batch));
-            match self.apply_batch(now) {
+            match self.apply_to_family(now) {
                 Err(Failure::Socket(error)) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
                     // Nothing of it was carried out.
                     if now.len() == 1 {
@@ -157,6 +164,18 @@ impl<T: Transport> Exchange<T> {
             }
         }
         Ok(outcomes)
+    }
+
+    /// One batch. Where all of it is unknown to the kernel, the family itself may be: its module was removed, and
+    /// nothing was carried out. Asking for it loads it again, and what is refused then is refused.
+    fn apply_to_family(&mut self, ops: &[Op]) -> Result<Outcomes, Failure> {
+        let outcomes = self.apply_batch(ops)?;
+        let known = self.family;
+        if outcomes.iter().any(|outcome| *outcome != Err(Errno::ENOENT)) {
+            return Ok(outcomes);
+        }
+        self.resolve()?;
+        if self.family == known { Ok(outcomes) } else { self.apply_batch(ops) }
     }
 
     fn apply_batch(&mut self, ops: &[Op]) -> Result<Outcomes, Failure> {
@@ -225,12 +244,19 @@ impl<T: Transport> Exchange<T> {
         &mut self,
         mut exchange: impl FnMut(&mut Self) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
-        match exchange(self) {
-            Err(Failure::Refused(Errno::ENOENT)) => {
-                self.resolve()?;
-                exchange(self)
-            }
+        let result = match exchange(self) {
+            Err(Failure::Refused(Errno::ENOENT)) => self.resolve().and_then(|()| exchange(self)),
             result => result,
+        };
+        self.reopen_if_dead(&result);
+        result
+    }
+
+    /// A socket that fails, or on which the kernel does not answer, is given up; what was under way on it stays
+    /// unknown. If there is no other one, the next request fails as well and it is tried again.
+    fn reopen_if_dead<R>(&mut self, result: &Result<R, Failure>) {
+        if matches!(result, Err(Failure::Socket(_) | Failure::Silent)) {
+            self.transport.reopen().unwrap_or_default();
         }
     }
 

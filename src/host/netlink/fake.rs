@@ -28,6 +28,10 @@ pub(super) struct Fake {
     pub(super) longest: usize,
     /// To how many bytes datagrams are cut.
     pub(super) cut: Option<usize>,
+    /// With which number every send fails, until the socket is another one.
+    pub(super) dead: Option<i32>,
+    /// How often it was replaced.
+    pub(super) reopened: usize,
 }
 
 /// A kernel that answers like this.
@@ -38,11 +42,16 @@ pub(super) fn answered(answer: impl FnMut(&[u8]) -> Replies + Send + 'static) ->
         batches: Vec::new(),
         longest: usize::MAX,
         cut: None,
+        dead: None,
+        reopened: 0,
     }
 }
 
 impl Transport for Fake {
     fn send(&mut self, requests: &[u8]) -> io::Result<()> {
+        if let Some(errno) = self.dead {
+            return Err(error(errno));
+        }
         if requests.len() > self.longest {
             return Err(error(libc::EMSGSIZE));
         }
@@ -57,6 +66,13 @@ impl Transport for Fake {
         buffer.clear();
         buffer.extend(&datagram[..kept]);
         Ok(datagram.len())
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        self.reopened += 1;
+        self.dead = None;
+        self.waiting.clear();
+        Ok(())
     }
 }
 

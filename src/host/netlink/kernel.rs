@@ -1,18 +1,20 @@
 //! What can be asked of the kernel's IPVS, in nouns.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 
 use super::error::KernelError;
 use super::exchange::{Exchange, Failure};
 use super::transport::{NetlinkSocket, Transport};
+use crate::model::destination::Connections;
 use crate::model::kernel::{
     IpvsInfo, ListedDestination, ListedService, SyncDaemon, SyncRole, Timeouts,
 };
 use crate::model::op::{Errno, Op};
 use crate::model::service::ServiceKey;
 use crate::model::table::{Counters, Entry, Table};
-use crate::wire::proc::ProcTable;
+use crate::wire::proc::{ProcReader, ProcTable, Room};
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
 
@@ -121,8 +123,8 @@ impl<T: Transport> Kernel<T> {
             if destinations.is_empty() && self.service(key)?.is_none() {
                 continue;
             }
-            let connections = destinations.iter();
-            counters.extend(connections.map(|it| ((key, it.key), it.connections)));
+            let busy = destinations.iter().filter(|it| it.connections != Connections::default());
+            counters.extend(busy.map(|it| ((key, it.key), it.connections)));
             let destinations = destinations.iter();
             let entry = Entry {
                 service: listed.service,
@@ -202,15 +204,48 @@ impl<T: Transport> Kernel<T> {
     }
 }
 
-/// Reads /proc/net/ip_vs in the calling thread's network namespace: cheap, needs no capability, shows less.
-pub fn check() -> Result<ProcTable, KernelError> {
-    let text = std::fs::read_to_string(PROC).map_err(|cause| {
-        if cause.kind() == io::ErrorKind::NotFound {
-            return KernelError::NoIpvs;
+/// The cheap list of the table: needs no capability, shows less.
+#[derive(Debug)]
+pub struct CheapList {
+    /// One page is what the kernel hands out at once, unless a service is longer than that.
+    buffer: Box<[u8]>,
+    /// As much as was there the last time.
+    room: Room,
+}
+
+impl Default for CheapList {
+    fn default() -> Self {
+        Self { buffer: vec![0; 1 << 16].into(), room: Room::default() }
+    }
+}
+
+impl CheapList {
+    /// Reads /proc/net/ip_vs in the calling thread's network namespace.
+    pub fn read(&mut self) -> Result<ProcTable, KernelError> {
+        let failed = |cause: io::Error| {
+            if cause.kind() == io::ErrorKind::NotFound {
+                return KernelError::ModuleGone;
+            }
+            KernelError::Proc { path: PROC, cause }
+        };
+        let mut file = File::open(PROC).map_err(failed)?;
+        let mut reader = ProcReader::with_room(self.room);
+        let not_understood = |cause| KernelError::ProcLine { path: PROC, cause };
+        loop {
+            let length = match file.read(&mut self.buffer) {
+                Ok(0) => {
+                    let list = reader.finish().map_err(not_understood)?;
+                    self.room = list.room();
+                    return Ok(list);
+                }
+                Ok(length) => length,
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
+                Err(cause) => return Err(failed(cause)),
+            };
+            let piece = self.buffer.get(..length).unwrap_or_default();
+            reader.take(piece).map_err(not_understood)?;
         }
-        KernelError::Proc { path: PROC, cause }
-    })?;
-    ProcTable::parse(&text).map_err(|cause| KernelError::ProcLine { path: PROC, cause })
+    }
 }
 
 fn reading(key: ServiceKey) -> String {

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use super::error::KernelError;
-use super::kernel::{Kernel, check};
+use super::kernel::{CheapList, Kernel};
 use super::transport::Transport;
 use crate::model::kernel::IpvsInfo;
 use crate::model::op::{Errno, Op};
@@ -67,10 +67,11 @@ where
 }
 
 fn run<T: Transport>(mut kernel: Kernel<T>, jobs: &Receiver<Job>, mut answer: impl FnMut(Answer)) {
+    let mut list = CheapList::default();
     while let Ok(job) = jobs.recv() {
         answer(match job {
             Job::Dump { confirm } => Answer::Dumped(kernel.dump(&confirm)),
-            Job::Check => Answer::Checked(check()),
+            Job::Check => Answer::Checked(list.read()),
             Job::Apply(ops) => {
                 let outcomes = kernel.apply(&ops);
                 Answer::Applied { ops, outcomes }

@@ -33,11 +33,18 @@ pub trait Transport {
     /// Replaces what is in `buffer` by the next datagram and returns its true length, which is greater than
     /// the buffer's if it did not fit. `WouldBlock` if there is none.
     fn receive(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> io::Result<usize>;
+
+    /// Begins anew on a way that has failed, with nothing left of what was on it.
+    fn reopen(&mut self) -> io::Result<()>;
 }
 
 /// A generic netlink socket in the network namespace of the thread that opened it.
 #[derive(Debug)]
-pub struct NetlinkSocket(Socket);
+pub struct NetlinkSocket {
+    socket: Socket,
+    /// Room in each direction, in bytes.
+    room: usize,
+}
 
 impl NetlinkSocket {
     /// Opens the socket with large buffers if we may, else with those that the system allows.
@@ -65,14 +72,14 @@ impl NetlinkSocket {
         room.map_err(|error| failed("size the netlink socket's buffers")(error.into()))?;
         sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(SILENCE))
             .map_err(|error| failed("limit the wait for netlink replies")(error.into()))?;
-        Ok(Self(socket))
+        Ok(Self { socket, room: bytes })
     }
 }
 
 impl Transport for NetlinkSocket {
     fn send(&mut self, requests: &[u8]) -> io::Result<()> {
         // The kernel takes all or nothing.
-        again_if_interrupted(|| self.0.send(requests, 0)).map(drop)
+        again_if_interrupted(|| self.socket.send(requests, 0)).map(drop)
     }
 
     fn receive(&mut self, buffer: &mut Vec<u8>, wait: Wait) -> io::Result<usize> {
@@ -83,7 +90,12 @@ impl Transport for NetlinkSocket {
         buffer.clear();
         // The crate fills the spare capacity.
         buffer.reserve(DATAGRAM);
-        again_if_interrupted(|| self.0.recv(buffer, flags))
+        again_if_interrupted(|| self.socket.recv(buffer, flags))
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        *self = Self::with_buffers(self.room).map_err(io::Error::other)?;
+        Ok(())
     }
 }
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use crate::model::setting::NftTable;
 use crate::wire::nft::{TABLE, script};
 
-/// So long nft may take; it needs some milliseconds.
-const LIMIT: Duration = Duration::from_secs(5);
+/// So long nft may take. It needs some milliseconds, but the first time waits for modules, on a starved machine for seconds.
+const LIMIT: Duration = Duration::from_secs(15);
 /// So often it is looked whether it has ended.
 const LOOK: Duration = Duration::from_millis(2);
 /// More than any table of ours has, in bytes.

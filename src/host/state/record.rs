@@ -1,14 +1,15 @@
 //! The state file's contents: JSON with moments by the wall clock, since the daemon's own clock ends with it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::memory::{Memory, Pause};
+use crate::engine::memory::{LastWriter, Memory, Pause};
 use crate::model::destination::DestinationKey;
 use crate::model::kernel::SyncRole;
+use crate::model::postgres::{SystemIdentifier, Timeline};
 use crate::model::service::{Family, Protocol, ServiceKey};
 use crate::time::Time;
 
@@ -67,6 +68,8 @@ pub(super) struct Record {
     paused: Option<Paused>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     sync_daemons: BTreeSet<Role>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    writers: Vec<Writer>,
 }
 
 /// Only the number, which every form has.
@@ -105,6 +108,17 @@ struct Draining {
     until_unix_ms: u64,
 }
 
+/// The last writer of a pool.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Writer {
+    pool: Box<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timeline: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    system_identifier: Option<u64>,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Paused {
@@ -115,8 +129,8 @@ struct Paused {
 /// Why a state file is not used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unusable {
-    /// It was written in another boot or network namespace.
-    Elsewhere(&'static str),
+    /// It was written in another boot or network namespace; what is true there as well is left.
+    Elsewhere(&'static str, Box<Memory>),
     /// It is damaged, or of another version.
     Unreadable(String),
 }
@@ -139,6 +153,7 @@ impl Record {
                 .paused
                 .map(|pause| Paused { until_unix_ms: pause.until.map(|at| moment.to_unix(at)) }),
             sync_daemons: memory.sync_daemons.iter().map(|&role| role.into()).collect(),
+            writers: memory.writers.iter().map(|(pool, last)| Writer::new(pool, *last)).collect(),
         }
     }
 
@@ -154,26 +169,35 @@ impl Record {
 
     /// What it says, if it speaks of the table of `identity`.
     pub(super) fn memory(self, identity: &Identity, moment: Moment) -> Result<Memory, Unusable> {
-        if self.boot_id != identity.boot {
-            return Err(Unusable::Elsewhere("boot"));
+        let elsewhere = if self.boot_id != identity.boot {
+            Some("boot")
+        } else if self.network_namespace != identity.namespace {
+            Some("network namespace")
+        } else {
+            None
+        };
+        let memory = self.read(moment);
+        match elsewhere {
+            Some(what) => Err(Unusable::Elsewhere(what, Box::new(memory.anywhere()))),
+            None => Ok(memory),
         }
-        if self.network_namespace != identity.namespace {
-            return Err(Unusable::Elsewhere("network namespace"));
-        }
-        let owned: BTreeSet<ServiceKey> = self.owned.into_iter().map(Into::into).collect();
-        let draining: BTreeMap<_, _> = self
-            .draining
-            .into_iter()
-            .map(|it| {
-                let key = (it.service.into(), DestinationKey(it.destination));
-                (key, moment.to_time(it.until_unix_ms))
-            })
-            .collect();
+    }
+
+    fn read(self, moment: Moment) -> Memory {
+        let draining = self.draining.into_iter().map(|it| {
+            let key = (it.service.into(), DestinationKey(it.destination));
+            (key, moment.to_time(it.until_unix_ms))
+        });
         let paused = self
             .paused
             .map(|it| Pause { until: it.until_unix_ms.map(|unix_ms| moment.to_time(unix_ms)) });
-        let sync_daemons = self.sync_daemons.into_iter().map(Into::into).collect();
-        Ok(Memory { owned, draining, paused, sync_daemons })
+        Memory {
+            owned: self.owned.into_iter().map(Into::into).collect(),
+            draining: draining.collect(),
+            paused,
+            writers: self.writers.into_iter().map(Writer::read).collect(),
+            sync_daemons: self.sync_daemons.into_iter().map(Into::into).collect(),
+        }
     }
 
     pub(super) fn render(&self) -> String {
@@ -181,6 +205,24 @@ impl Record {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text
+    }
+}
+
+impl Writer {
+    fn new(pool: &str, last: LastWriter) -> Self {
+        Self {
+            pool: pool.into(),
+            timeline: last.timeline.map(|timeline| timeline.0),
+            system_identifier: last.identity.map(|identity| identity.0),
+        }
+    }
+
+    fn read(self) -> (Box<str>, LastWriter) {
+        let last = LastWriter {
+            timeline: self.timeline.map(Timeline),
+            identity: self.system_identifier.map(SystemIdentifier),
+        };
+        (self.pool, last)
     }
 }
 

@@ -1,10 +1,12 @@
 //! The state file on a real file system.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::engine::memory::Pause;
+use crate::engine::memory::{LastWriter, Pause};
 use crate::model::destination::DestinationKey;
+use crate::model::postgres::{SystemIdentifier, Timeline};
 use crate::model::service::{Family, ServiceKey};
 use crate::time::Time;
 
@@ -38,6 +40,14 @@ fn memory() -> Memory {
         ]
         .into(),
         paused: Some(Pause { until: Some(Time::from_millis(40_000)) }),
+        writers: [
+            ("orders".into(), LastWriter { timeline: Some(Timeline(7)), identity: None }),
+            (
+                "stock".into(),
+                LastWriter { timeline: None, identity: Some(SystemIdentifier(u64::MAX)) },
+            ),
+        ]
+        .into(),
         sync_daemons: [crate::model::kernel::SyncRole::Backup].into(),
     }
 }
@@ -51,6 +61,7 @@ fn deadlines_survive_a_restart_and_what_has_passed_is_due_at_once() {
     let loaded = state.load(&identity(), moment(500, 1_002_000));
     assert_eq!(loaded.note, None);
     assert_eq!(loaded.memory.owned, memory().owned);
+    assert_eq!(loaded.memory.writers, memory().writers);
     let draining: Vec<_> = loaded.memory.draining.into_values().collect();
     assert_eq!(draining, [Time::from_millis(58_500), Time::ZERO]);
     let left = Duration::from_millis(8_000);
@@ -76,7 +87,7 @@ fn a_first_start_finds_nothing() {
 }
 
 #[test]
-fn another_boot_or_namespace_makes_it_void() {
+fn another_boot_or_namespace_makes_it_void_but_for_what_it_says_of_postgresql() {
     let directory = tempfile::tempdir().unwrap();
     let state = StateFile::open(directory.path()).unwrap();
     state.save(&memory(), &identity(), moment(0, 0)).unwrap();
@@ -84,13 +95,25 @@ fn another_boot_or_namespace_makes_it_void() {
     let namespace = Identity { namespace: 4_026_532_000, ..identity() };
     for (other, what) in [(boot, "another boot"), (namespace, "another network namespace")] {
         let loaded = state.load(&other, moment(0, 0));
-        assert_eq!(loaded.memory, Memory::default());
+        assert_eq!(loaded.memory, Memory { writers: memory().writers, ..Memory::default() });
         assert!(
             matches!(&loaded.note, Some(Note::Void(text)) if text.contains(what)),
             "{loaded:?}"
         );
     }
     assert_eq!(state.load(&identity(), moment(0, 0)).memory, memory());
+}
+
+#[test]
+fn a_file_of_a_version_that_knew_no_writers_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = StateFile::open(directory.path()).unwrap();
+    let old = r#"{"version":1,"written_by":"pgvs 0.1.0","boot_id":"boot-1",
+        "network_namespace":4026531840,"owned":[{"fw-mark":{"ipv6":false,"mark":7}}],"draining":[]}"#;
+    fs::write(directory.path().join(NAME), old).unwrap();
+    let loaded = state.load(&identity(), moment(0, 0));
+    assert_eq!((loaded.memory.owned.len(), loaded.note), (1, None));
+    assert_eq!(loaded.memory.writers, BTreeMap::new());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A section with servers: its pool, and what it says of every service in front of it.
 
 use super::super::guess;
-use super::super::ledger::Report;
+use super::super::ledger::{Kind, Report};
 use super::super::place::Hosts;
 use super::super::plan::{Key, Plan, Pool, Postgres, Server};
 use super::check::{self, Check};
@@ -87,7 +87,12 @@ pub(super) fn backend(
         let places = vec![proxy.head.place];
         let (keys, said) = (Vec::new(), Vec::new());
         let pool = Pool { called, probe: probe.clone(), keys, servers, places, said };
-        (!pool.servers.is_empty()).then(|| plan.pool(pool))
+        let number = (!pool.servers.is_empty()).then(|| plan.pool(pool))?;
+        let kept = plan.pools.get(number).and_then(|pool| pool.probe.as_ref());
+        for (what, why) in probe.iter().zip(kept).flat_map(|(probe, kept)| probe.beside(kept)) {
+            report.told(Kind::Lost, proxy.head, &what, why);
+        }
+        Some(number)
     };
     let suffix = if four.is_empty() { "" } else { "-v6" };
     Backend { v4: pool(four, ""), v6: pool(six, suffix), keys }
@@ -107,8 +112,7 @@ fn postgres(proxy: Proxy<'_>, lines: &[Line<'_>], check: &Check) -> Postgres {
     let mut said = Vec::new();
     if check.user.is_some() {
         said.push(
-            "pgsql-check only began to log in; pgvs does log in: the role must exist, may CONNECT, and pg_hba.conf \
-             lets it in."
+            "pgsql-check only began a login; pgvs ends it: the role must exist, may CONNECT, and pg_hba.conf lets it in."
                 .to_owned(),
         );
     }

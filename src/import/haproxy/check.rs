@@ -101,8 +101,9 @@ fn http(proxy: Proxy<'_>, option: &Statement, is_known: bool, report: &mut Repor
         let why = format!("beyond the role it asked for {}, which has no key here", asked.beyond);
         report.note(option, path, why);
     }
-    let target = expected(proxy, asked, report);
-    Check { is_postgres, said, target, ..Check::new(true) }
+    let is_bare = matches!(path, "" | "/");
+    let (target, answer) = expected(proxy, asked, is_bare, report);
+    Check { is_postgres, said: said + &answer, target, ..Check::new(true) }
 }
 
 /// `http-check send meth GET`.
@@ -112,29 +113,49 @@ fn take_method(line: &Statement) {
     }
 }
 
-/// Who may serve, after the answer that is expected.
-fn expected(proxy: Proxy<'_>, asked: Asked, report: &mut Report) -> &'static str {
+/// Who may serve, after the answer that is expected, and a word on an answer that is not the usual one; `is_bare`: no
+/// path was asked for.
+fn expected(
+    proxy: Proxy<'_>,
+    asked: Asked,
+    is_bare: bool,
+    report: &mut Report,
+) -> (&'static str, String) {
+    let usual = (asked.target, String::new());
     let Some(line) = proxy.last(&["http-check", "expect"]) else {
-        return asked.target;
+        return usual;
     };
     let (is_not, at) = if line.word(2) == "!" { (true, 3) } else { (false, 2) };
     let other = match asked.target {
         "primary" => "standby",
         "standby" => "primary",
-        _ => return asked.target,
+        _ => "any",
     };
     let target = match (line.word(at), line.word(at + 1), is_not) {
-        ("status", "200", false) | ("status", "503", true) => asked.target,
-        ("status", "503", false) | ("status", "200", true) => other,
+        ("status", "200", false) => {
+            line.take_words(0..at + 2);
+            return usual;
+        }
+        ("status", "503", true) => asked.target,
+        ("status", "503", false) | ("status", "200", true) if other != "any" => other,
         // What scripts beside PostgreSQL answer for a standby.
-        ("status", "206", false) => "standby",
+        ("status", "206", false) if other != "any" => "standby",
+        // Scripts have words of their own, whatever the path.
+        ("string" | "rstring", text, false) if guess::role(text).is_some() => {
+            guess::role(text).unwrap_or(asked.target)
+        }
+        ("string" | "rstring", _, _) if is_bare => {
+            report.hand(line, "what this answer means is not known; every server may serve until you narrow the target");
+            return ("any", String::new());
+        }
         _ => {
             report.hand(line, "what this answer means is not known; look at the target");
-            return asked.target;
+            return usual;
         }
     };
     line.take_words(0..at + 2);
-    target
+    let answer: Vec<&str> = (1..at + 2).map(|at| line.word(at)).collect();
+    (target, format!(", {}", answer.join(" ")))
 }
 
 /// `tcp-check expect string master\ is\ running`: a script behind an agent's port names the role.

@@ -3,29 +3,11 @@
 use super::super::ledger::{Place, Statement};
 
 /// Words that begin a section (HAProxy's configuration manual, chapters 3 and 4).
-const SECTIONS: [&str; 21] = [
-    "global",
-    "defaults",
-    "frontend",
-    "backend",
-    "listen",
-    "peers",
-    "mailers",
-    "resolvers",
-    "userlist",
-    "program",
-    "cache",
-    "ring",
-    "http-errors",
-    "fcgi-app",
-    "crt-store",
-    "log-forward",
-    "log-profile",
-    "traces",
-    "acme",
-    "aggregations",
-    "crt-list",
-];
+const SECTIONS: &str = include_str!("sections.txt");
+
+fn is_section(word: &str) -> bool {
+    SECTIONS.lines().any(|section| section == word)
+}
 
 /// The sections of a file, each with its lines; lines in front of the first stand by themselves.
 pub(super) fn sections(text: &str) -> Vec<Statement> {
@@ -35,10 +17,10 @@ pub(super) fn sections(text: &str) -> Vec<Statement> {
         let Some(first) = words.first() else {
             continue;
         };
-        let is_head = SECTIONS.contains(&&**first);
+        let is_head = is_section(first);
         let statement = Statement::new(Place { file: 0, line: number }, words);
         match sections.last_mut() {
-            Some(section) if !is_head && SECTIONS.contains(&section.word(0)) => {
+            Some(section) if !is_head && is_section(section.word(0)) => {
                 section.end = number;
                 section.block.push(statement);
             }
@@ -94,6 +76,7 @@ pub(super) fn proxies(sections: &[Statement]) -> Vec<Proxy<'_>> {
                         };
                         let found = earlier.iter().rev().find(is_it)?;
                         section.take_words(at..at + 2);
+                        found.take_words(1..2);
                         Some(found)
                     });
                 proxies.push(Proxy { head: section, defaults: named.or(latest) });
@@ -139,7 +122,7 @@ impl<'a> Proxy<'a> {
     /// Takes its head, that of its defaults, and the lines that say what is so anyway.
     pub(super) fn take_head(self) {
         self.head.take_words(0..2);
-        self.defaults.into_iter().for_each(Statement::take_all);
+        self.defaults.into_iter().for_each(|it| it.take_words(0..1));
         for line in self.lines().filter(|line| line.word(0) == "mode" && line.word(1) == "tcp") {
             line.take_words(0..2);
         }

@@ -2,6 +2,8 @@
 //!
 //! Options that have their like here are taken; the others stay unread, each with its value.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::ops::Range;
 
 use super::super::ledger::{Kind, Place, Report, Statement};
@@ -11,13 +13,8 @@ use super::super::plan::{Key, Server};
 use super::super::reasons::Reasons;
 use super::section::Proxy;
 
-/// Options that take a value (HAProxy's configuration manual, chapter 5.2).
-const VALUED: &str = " addr agent-addr agent-inter agent-port agent-send alpn ca-file check-alpn check-proto \
-    check-sni ciphers ciphersuites client-sigalgs cookie crl-file crt curves downinter error-limit fall fastinter id \
-    init-addr inter interface log-bufsize log-proto max-reuse maxconn maxqueue minconn name namespace npn observe on-error \
-    on-marked-down on-marked-up pool-low-conn pool-max-conn pool-purge-delay port proto proxy-v2-options redir \
-    resolve-net resolve-opts resolve-prefer resolvers rise shard sigalgs slowstart sni socks4 source ssl-max-ver \
-    ssl-min-ver tcp-ut track usesrc verify verifyhost weight ws ";
+/// Options that take a value (HAProxy's configuration manual, chapters 5.1 and 5.2).
+const VALUED: &str = include_str!("valued.txt");
 
 /// One option, and where it stands.
 #[derive(Clone, Debug)]
@@ -42,7 +39,7 @@ fn options(line: &Statement, from: usize) -> Vec<Given<'_>> {
     let mut at = from;
     while at < line.len() {
         let name = line.word(at);
-        let length = if VALUED.contains(&format!(" {name} ")) { 2 } else { 1 };
+        let length = if VALUED.lines().any(|it| it == name) { 2 } else { 1 };
         let value = if length == 2 { line.word(at + 1) } else { "" };
         let range = at..(at + length).min(line.len());
         options.push(Given { name, value, line, range });
@@ -116,7 +113,20 @@ pub(super) fn members(
     report: &mut Report,
 ) -> Vec<Server> {
     let weighs = lines.iter().any(|line| line.given("weight").is_some());
-    lines.iter().filter_map(|line| member(line, weighs, service, hosts, report)).collect()
+    let mut known: BTreeSet<SocketAddr> = BTreeSet::new();
+    let mut servers = Vec::new();
+    for line in lines {
+        let Some(server) = member(line, weighs, service, hosts, report) else {
+            continue;
+        };
+        if known.insert(server.address) {
+            servers.push(server);
+        } else {
+            let what = format!("{} {}", line.name(), server.address);
+            report.note(line.line, &what, "this server stands in its section already");
+        }
+    }
+    servers
 }
 
 fn member(

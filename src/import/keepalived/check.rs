@@ -47,7 +47,7 @@ pub(super) fn asked(
     let is_known = guess::is_postgres(reals.iter().map(|it| it.address), names);
     let http = checks.iter().find_map(|check| http(check, is_known));
     let is_asked = |check: &&Statement| matches!(&*check.keyword(), "tcp_check" | "misc_check");
-    if http.is_none() && !(is_known && checks.iter().any(|it| is_asked(it))) {
+    if http.is_none() && !(is_known && checks.iter().any(is_asked)) {
         return None;
     }
     for check in &checks {
@@ -103,7 +103,7 @@ fn take_http(check: &Statement) {
 /// `retry` in a check, its server or the virtual server: a check that may fail so often before it counts.
 fn fall(line: &Statement, reals: &[Real<'_>]) -> Option<u32> {
     let retry = |real: &Real<'_>| -> Option<u32> {
-        let own = of(real).find_map(|check| check.last("retry"));
+        let own = of(real).find_map(retries);
         let found = own.or_else(|| real.line.last("retry")).or_else(|| line.last("retry"))?;
         found.word(1).parse().ok().filter(|it| *it < 100)
     };
@@ -114,9 +114,14 @@ fn fall(line: &Statement, reals: &[Real<'_>]) -> Option<u32> {
     }
     let is_it = |it: &&Statement| it.word(1).parse() == Ok(first);
     for real in reals {
-        let own = of(real).filter_map(|check| check.last("retry")).chain(real.line.last("retry"));
+        let own = of(real).filter_map(retries).chain(real.line.last("retry"));
         own.filter(is_it).for_each(|it| it.take_words(0..2));
     }
     line.last("retry").filter(is_it).into_iter().for_each(|it| it.take_words(0..2));
     Some(first + 1)
+}
+
+/// `retry` of a check, or what HTTP_GET called it before.
+fn retries(check: &Statement) -> Option<&Statement> {
+    check.last("retry").or_else(|| check.last("nb_get_retry"))
 }

@@ -10,18 +10,20 @@ use crate::model::kernel::{SyncDaemon, SyncRole, Timeouts};
 pub(super) fn read(statement: &Statement, files: &[String], plan: &mut Plan, report: &mut Report) {
     for line in &statement.block {
         match &*line.keyword() {
-            "router_id" if line.len() > 1 => {
+            "router_id" if line.len() > 1 && plan.director.is_empty() => {
                 line.take_words(0..2);
                 let file = files.get(line.place.file).map_or("", |name| name);
                 let why = format!("{file}:{}: router_id", line.place.line);
                 plan.director =
                     vec![Key::text("name", names::sanitized(line.word(1))).because(why)];
             }
-            "lvs_timeouts" => {
+            "lvs_timeouts" if plan.kernel.is_empty() => {
                 let kept = lvs_timeouts(line);
                 plan.kernel.extend(timeouts(kept, line.place, files));
             }
-            "lvs_sync_daemon" | "lvs_sync_daemon_interface" if line.len() > 1 => {
+            "lvs_sync_daemon" | "lvs_sync_daemon_interface"
+                if line.len() > 1 && plan.sync_daemons.is_empty() =>
+            {
                 lvs_sync_daemon(line, plan, report);
             }
             _ => (),

@@ -29,6 +29,7 @@ pub(super) fn text(name: &str, text: &str, loader: &dyn Loader, report: &mut Rep
         loader,
         report,
         files: vec![name.to_owned()],
+        lengths: Vec::new(),
         open: vec![Vec::new()],
         deeper: 0,
         parameters: BTreeMap::new(),
@@ -41,6 +42,8 @@ struct Lexer<'a> {
     loader: &'a dyn Loader,
     report: &'a mut Report,
     files: Vec<String>,
+    /// The last line of each file.
+    lengths: Vec<usize>,
     /// The statements of the blocks that are open, the outermost first; the last of each owns the next.
     open: Vec<Vec<Statement>>,
     /// Braces beyond the deepest level.
@@ -58,6 +61,10 @@ enum Token {
 
 impl Lexer<'_> {
     fn file(&mut self, file: usize, text: &str, depth: usize) {
+        self.lengths.resize(self.files.len(), 0);
+        if let Some(length) = self.lengths.get_mut(file) {
+            *length = text.split('\n').count();
+        }
         // Lines of a parameter that goes on: listed as one.
         let mut long: Option<Statement> = None;
         for (line, number) in text.split('\n').zip(1..) {
@@ -164,32 +171,33 @@ impl Lexer<'_> {
         let includes = ["include", "includea", "includer", "includem", "includew", "includeb"];
         let is_include = includes.contains(&&**first) && words.len() > 1;
         let statement = Statement::new(place, words);
-        if is_include {
-            self.include(&statement, depth);
-        }
+        let texts = if is_include { self.included(&statement, depth) } else { Vec::new() };
         self.push(statement);
+        for (name, text) in texts {
+            self.files.push(name);
+            self.file(self.files.len() - 1, &text, depth + 1);
+        }
     }
 
-    fn include(&mut self, statement: &Statement, depth: usize) {
+    /// The files that an `include` names.
+    fn included(&mut self, statement: &Statement, depth: usize) -> Vec<(String, String)> {
         let from = self.files.get(statement.place.file).cloned().unwrap_or_default();
-        let pattern = statement.word(1);
         let loaded = match depth < MOST_INCLUDES {
-            true => self.loader.load(&from, pattern),
+            true => self.loader.load(&from, statement.word(1)),
             false => Err(format!("more than {MOST_INCLUDES} files that include each other")),
         };
         match loaded {
             Err(error) => {
-                self.report.hand(statement, format!("what it names is missing here: {error}"))
+                self.report.hand(statement, format!("what it names is missing here: {error}"));
+                Vec::new()
             }
             Ok(texts) if texts.is_empty() => {
                 self.report.lost(statement, "no file is named like this");
+                texts
             }
             Ok(texts) => {
                 statement.take_words(0..2);
-                for (name, text) in texts {
-                    self.files.push(name);
-                    self.file(self.files.len() - 1, &text, depth + 1);
-                }
+                texts
             }
         }
     }
@@ -234,9 +242,10 @@ impl Lexer<'_> {
         let Some(owner) = self.open.last_mut().and_then(|it| it.last_mut()) else {
             return;
         };
-        if owner.place.file == place.file {
-            owner.end = place.line;
-        }
+        // A file that is included may close what it did not open.
+        let inner = block.iter().filter(|it| it.place.file == owner.place.file).map(|it| it.end);
+        let own = (owner.place.file == place.file).then_some(place.line);
+        owner.end = inner.chain(own).max().unwrap_or(0).max(owner.end);
         owner.block.extend(block);
     }
 
@@ -250,7 +259,8 @@ impl Lexer<'_> {
                 &what,
                 "its block is never closed",
             );
-            self.close(place);
+            let line = self.lengths.get(place.file).copied().unwrap_or(place.line);
+            self.close(Place { line, ..place });
         }
         let parameters = std::mem::take(&mut self.parameters);
         parameters.into_values().for_each(|(_, statement)| self.push(statement));
@@ -352,7 +362,7 @@ mod tests {
 
     #[test]
     fn included_lines_stand_where_they_are_included() {
-        assert_eq!(read("a {\ninclude two\nb"), ("a {weight 7; include two}; late; b".into(), 0));
+        assert_eq!(read("a {\ninclude two\nb"), ("a {include two; weight 7}; late; b".into(), 0));
         assert_eq!(read("include missing").1, 1);
         assert_eq!(read("include loop").1, 1);
     }

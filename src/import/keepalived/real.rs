@@ -14,17 +14,15 @@ use crate::model::destination::{Forwarding, Tunnel, Weight};
 pub(super) struct Real<'a> {
     pub(super) line: &'a Statement,
     pub(super) address: SocketAddr,
-    /// Its share, where any server of the service has one written.
-    pub(super) weight: Option<u32>,
+    /// Its share.
+    pub(super) weight: u32,
 }
 
 /// Those of a virtual server at `port`.
 pub(super) fn reals<'a>(line: &'a Statement, port: u16, report: &mut Report) -> Vec<Real<'a>> {
     let default = line.last("weight").and_then(|it| number(it, 0..=Weight::MAX.0));
-    let lines = || line.block.iter().filter(|it| it.keyword() == "real_server");
-    let is_weighed = default.is_some() || lines().any(|it| it.last("weight").is_some());
     let mut reals: Vec<Real<'a>> = Vec::new();
-    for line in lines() {
+    for line in line.all("real_server") {
         let Some(address) = address::socket(line, 1, port) else {
             report.hand(line, "not an IP address and a port: write a [[pool.server]] for it");
             continue;
@@ -35,7 +33,8 @@ pub(super) fn reals<'a>(line: &'a Statement, port: u16, report: &mut Report) -> 
         }
         line.take_words(0..3);
         let own = line.last("weight").and_then(|it| number(it, 0..=Weight::MAX.0));
-        let weight = is_weighed.then(|| own.or(default).unwrap_or(1));
+        // keepalived's default.
+        let weight = own.or(default).unwrap_or(1);
         reals.push(Real { line, address, weight });
     }
     reals
@@ -89,8 +88,7 @@ pub(super) fn way(line: &Statement) -> Option<Way> {
 pub(super) fn servers(reals: &[Real<'_>], usual: Way) -> Vec<Server> {
     let addresses: Vec<SocketAddr> = reals.iter().map(|it| it.address).collect();
     let server = |real: &Real<'_>| {
-        let mut keys: Vec<Key> =
-            real.weight.map(|weight| Key::number("weight", weight)).into_iter().collect();
+        let mut keys = vec![Key::number("weight", real.weight)];
         let threshold = |name| {
             let line = real.line.last(name)?;
             number(line, 1..=Weight::MAX.0)

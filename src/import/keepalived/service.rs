@@ -3,43 +3,21 @@
 use std::collections::BTreeMap;
 
 use super::super::guess;
-use super::super::ipvsadm::{Way, in_words, protocol};
-use super::super::ledger::{Place, Report, Statement};
-use super::super::names;
-use super::super::plan::{Key, Plan, Pool, Service, Value};
-use super::address::{self, Virtual};
+use super::super::ipvsadm::{Way, in_words};
+use super::super::ledger::{Kind, Report, Statement};
+use super::super::plan::{Key, Plan, Pool, Value};
+use super::address;
 use super::check::{self, Asked};
+use super::identity::{self, identity, protocol_of};
 use super::real::{self, Real};
 use super::{is_on, number};
 use crate::model::destination::{Forwarding, Tunnel, Weight};
-use crate::model::service::{Family, Protocol, ServiceKey};
+use crate::model::service::Protocol;
 
 /// Seconds of persistence where none are written.
 const PERSISTENCE: u32 = 360;
 /// The longest timeout, in seconds: 31 days.
 const LONGEST: u32 = 31 * 86_400;
-
-/// What a virtual server is for.
-#[derive(Debug, Default)]
-struct Identity {
-    name: String,
-    v4: Vec<String>,
-    v6: Vec<String>,
-    marks_v4: Vec<u32>,
-    marks_v6: Vec<u32>,
-    port: u16,
-    places: Vec<Place>,
-}
-
-impl Identity {
-    fn add(&mut self, address: Virtual) {
-        self.port = address.port;
-        match address.family {
-            Family::V4 => self.v4.extend(address.texts),
-            Family::V6 => self.v6.extend(address.texts),
-        }
-    }
-}
 
 pub(super) fn read(
     line: &Statement,
@@ -50,7 +28,7 @@ pub(super) fn read(
     let Some(identity) = identity(line, groups, report) else {
         return;
     };
-    let protocol = protocol_of(line);
+    let protocol = protocol_of(line, report);
     let reals = real::reals(line, identity.port, report);
     if reals.is_empty() {
         return report
@@ -77,163 +55,27 @@ pub(super) fn read(
         keys.extend(on_down(line, &reals));
     }
     keys.extend(quorum(line, &reals));
-    let alpha = alpha(line, &reals);
+    let is_any = asked.as_ref().is_none_or(|it| it.target == "any");
+    let alpha = alpha(line, &reals).or_else(|| {
+        let key = Key::new("alpha", Value::Truth(false));
+        let why = "as keepalived without alpha: servers count as up until they are asked";
+        (asked.is_some() && is_any).then(|| key.because(why).offered())
+    });
     let pool = Pool {
         called: vec![identity.name.clone()],
         probe: asked.map(|asked| asked.probe),
         keys: alpha.into_iter().collect(),
         servers: real::servers(&reals, usual),
+        places: vec![line.place],
         ..Pool::default()
     };
+    let probe = pool.probe.clone();
     let pool = plan.pool(pool);
-    write(identity, protocol, pool, &keys, plan);
-}
-
-/// One service for the addresses of each family, and one for the marks of each.
-fn write(identity: Identity, protocol: Protocol, pool: usize, keys: &[Key], plan: &mut Plan) {
-    let Identity { name, v4, v6, marks_v4, marks_v6, places, .. } = identity;
-    let list = |mut texts: Vec<String>| match (texts.len(), texts.pop()) {
-        (1, Some(only)) => Value::Text(only),
-        (_, last) => Value::Words(texts.into_iter().chain(last).collect()),
-    };
-    let marks = |mut marks: Vec<u32>| match (marks.len(), marks.pop()) {
-        (1, Some(only)) => Value::Number(only),
-        (_, last) => Value::Numbers(marks.into_iter().chain(last).collect()),
-    };
-    let has_addresses = !v4.is_empty() || !v6.is_empty();
-    let mut parts = Vec::new();
-    for (texts, suffix) in [(v4, ""), (v6, "-v6")] {
-        if !texts.is_empty() {
-            let mut identity = vec![Key::new("address", list(texts))];
-            identity.extend(self::protocol(protocol));
-            let suffix = if parts.is_empty() { "" } else { suffix };
-            parts.push((format!("{suffix}{}", names::suffix(protocol)), identity));
-        }
+    let kept = plan.pools.get(pool).and_then(|pool| pool.probe.as_ref());
+    for (what, why) in probe.iter().zip(kept).flat_map(|(probe, kept)| probe.beside(kept)) {
+        report.told(Kind::Lost, line, &what, why);
     }
-    for (numbers, family) in [(marks_v4, Family::V4), (marks_v6, Family::V6)] {
-        if !numbers.is_empty() {
-            let mut identity = vec![Key::new("fwmark", marks(numbers))];
-            identity.extend((family == Family::V6).then(|| Key::text("family", "ipv6")));
-            let suffix = match (has_addresses, parts.is_empty(), family) {
-                (true, _, Family::V4) => "-fwmark",
-                (true, _, Family::V6) => "-fwmark-v6",
-                (false, false, _) => "-v6",
-                (false, true, _) => "",
-            };
-            parts.push((suffix.to_owned(), identity));
-        }
-    }
-    for (suffix, identity) in parts {
-        let keys = identity.into_iter().chain(keys.iter().cloned()).collect();
-        let (name, places) = (format!("{name}{suffix}"), places.clone());
-        plan.services.push(Service { name, pool, keys, places, said: Vec::new() });
-    }
-}
-
-fn identity(
-    line: &Statement,
-    groups: &BTreeMap<&str, &Statement>,
-    report: &mut Report,
-) -> Option<Identity> {
-    let mut identity = Identity { places: vec![line.place], ..Identity::default() };
-    let no = |report: &mut Report, why: &str| {
-        report.hand(line, why);
-        None
-    };
-    match &*line.word(1).to_ascii_lowercase() {
-        "group" => {
-            let Some(group) = groups.get(line.word(2)) else {
-                return no(report, "no virtual_server_group has this name");
-            };
-            group.take_words(0..2);
-            identity.name = line.word(2).to_owned();
-            identity.places.push(group.place);
-            group.block.iter().for_each(|it| member(it, &mut identity, report));
-            let is_empty = identity.v4.is_empty() && identity.v6.is_empty();
-            if is_empty && identity.marks_v4.is_empty() && identity.marks_v6.is_empty() {
-                return no(report, "its group holds nothing that could be carried over");
-            }
-        }
-        "fwmark" => {
-            let Some(mark) = line.word(2).parse().ok().filter(|it| *it > 0) else {
-                return no(report, "not a firewall mark: 1 to 4294967295");
-            };
-            let family = family_of_marks(line);
-            identity.name = names::service(ServiceKey::FwMark { family, mark });
-            match family {
-                Family::V4 => identity.marks_v4.push(mark),
-                Family::V6 => identity.marks_v6.push(mark),
-            }
-        }
-        _ => {
-            let Some(address) = address::virtual_address(line, 1) else {
-                return no(report, "not an IP address and a port: write a [[service]] for it");
-            };
-            let text = address.texts.first().cloned().unwrap_or_default();
-            let key = text
-                .parse()
-                .ok()
-                .map(|address| ServiceKey::Address { protocol: Protocol::TCP, address });
-            identity.name = key.map_or(text, names::service);
-            identity.add(address);
-        }
-    }
-    Some(identity)
-}
-
-/// A line of a group.
-fn member(line: &Statement, identity: &mut Identity, report: &mut Report) {
-    if line.keyword() == "fwmark" {
-        let Some(mark) = line.word(1).parse().ok().filter(|it| *it > 0) else {
-            return report.hand(line, "not a firewall mark: 1 to 4294967295");
-        };
-        line.take_words(0..3);
-        match line.word(2) {
-            "inet6" => identity.marks_v6.push(mark),
-            _ => identity.marks_v4.push(mark),
-        }
-        return;
-    }
-    match address::virtual_address(line, 0) {
-        Some(address) => {
-            line.take_words(0..2);
-            identity.add(address);
-        }
-        None => report.hand(
-            line,
-            "not an address, a range or a mark: write it as `address` of the [[service]]",
-        ),
-    }
-}
-
-/// Marked packets are of the family of the real servers, unless `ip_family` says so.
-fn family_of_marks(line: &Statement) -> Family {
-    if let Some(family) = line.last("ip_family") {
-        let is_v6 = family.word(1) == "inet6";
-        if is_v6 || family.word(1) == "inet" {
-            family.take_words(0..2);
-            return if is_v6 { Family::V6 } else { Family::V4 };
-        }
-    }
-    let first = line.block.iter().find(|it| it.keyword() == "real_server");
-    match first.is_some_and(|it| it.word(1).contains(':')) {
-        true => Family::V6,
-        false => Family::V4,
-    }
-}
-
-fn protocol_of(line: &Statement) -> Protocol {
-    let Some(protocol) = line.last("protocol") else {
-        return Protocol::TCP;
-    };
-    let known = match &*protocol.word(1).to_ascii_uppercase() {
-        "TCP" => Protocol::TCP,
-        "UDP" => Protocol::UDP,
-        "SCTP" => Protocol::SCTP,
-        _ => return Protocol::TCP,
-    };
-    protocol.take_words(0..2);
-    known
+    identity::write(identity, protocol, pool, &keys, plan);
 }
 
 fn scheduling(line: &Statement) -> Vec<Key> {
@@ -324,8 +166,8 @@ fn alpha(line: &Statement, reals: &[Real<'_>]) -> Option<Key> {
 
 /// Quorum and what goes with it; keepalived sums up weights, pgvs counts servers.
 fn quorum(line: &Statement, reals: &[Real<'_>]) -> Vec<Key> {
-    let weight = reals.first().map_or(1, |it| it.weight.unwrap_or(1));
-    let is_even = weight > 0 && reals.iter().all(|it| it.weight.unwrap_or(1) == weight);
+    let weight = reals.first().map_or(1, |it| it.weight);
+    let is_even = weight > 0 && reals.iter().all(|it| it.weight == weight);
     let mut keys = Vec::new();
     let [quorum, hysteresis] = ["quorum", "hysteresis"].map(|it| line.last(it));
     let value = |it: Option<&Statement>| it.and_then(|it| it.word(1).parse::<u32>().ok());

@@ -8,7 +8,7 @@ use crate::ipvsadm::values::NoNames;
 use crate::model::destination::{
     Connections, Destination, DestinationKey, Forwarding, Thresholds, Tunnel, Weight,
 };
-use crate::model::kernel::Version;
+use crate::model::kernel::{Rate, Version};
 use crate::model::service::{Family, Protocol, Scheduler};
 
 const GOLDEN: &str = include_str!("../../../integration/golden/ipvsadm.txt");
@@ -79,6 +79,36 @@ fn a_destinations_counters_wrap_and_a_services_do_not() {
             "FWM  7                               4294M    4294M        0    4294M        0",
             "  -> 10.5.5.5:0                          0        7        0    4294M        0",
         ]
+    );
+}
+
+#[test]
+fn our_own_list_has_true_counters_and_marks_without_a_sign() {
+    let traffic = Traffic {
+        connections: 1 << 32,
+        packets_in: (1 << 32) + 7,
+        rate: Rate { bytes_in: 1 << 33, ..Rate::default() },
+        ..Traffic::default()
+    };
+    let mut service = golden_table().swap_remove(6);
+    service.key = ServiceKey::FwMark { family: Family::V6, mark: u32::MAX };
+    service.traffic = Some(traffic);
+    service.destinations[0].traffic = Some(traffic);
+    let wide = Format { numeric: true, exact: true, wide: true, ..Format::default() };
+    let lines = |columns| {
+        let text = list(None, &[service.clone()], Format { columns, ..wide }, &NoNames);
+        text.lines().skip(2).map(String::from).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        lines(Columns::Stats),
+        [
+            "FWM  4294967295 IPv6              4294967296 4294967303        0        0        0",
+            "  -> 10.5.5.5:0                   4294967296 4294967303        0        0        0",
+        ]
+    );
+    assert_eq!(
+        lines(Columns::Rate)[1],
+        "  -> 10.5.5.5:0                          0        0        0 8589934592        0"
     );
 }
 

@@ -89,3 +89,33 @@ fn nothing_to_change_is_said() {
     let config = check_text("pgvs.toml", CONFIG).unwrap().config;
     assert_eq!(text(&config, &Table::default(), &Ahead::default()), "nothing to change\n");
 }
+
+#[test]
+fn what_is_set_beside_the_table_stands_first_and_is_counted() {
+    use crate::model::kernel::{SyncDaemon, SyncRole, Timeouts};
+    use crate::model::setting::{NftTable, Setting, Sysctl, SysctlValue};
+    let config = check_text("pgvs.toml", CONFIG).unwrap().config;
+    let sysctl = |value| Setting::Sysctl(Sysctl::CONNTRACK, SysctlValue::new(value));
+    let timeouts = |tcp| Setting::Timeouts(Timeouts { tcp, ..Timeouts::NONE });
+    let daemon = SyncDaemon { interface: "eth0".into(), ..SyncDaemon::new(SyncRole::Backup) };
+    let settings = vec![
+        (Some(sysctl("0")), sysctl("1")),
+        (Some(timeouts(900)), timeouts(7500)),
+        (
+            Some(Setting::Daemon(SyncRole::Backup, Some(daemon))),
+            Setting::Daemon(SyncRole::Backup, None),
+        ),
+        (
+            Some(Setting::SourceNat(NftTable::default())),
+            Setting::SourceNat(NftTable::new("table inet pgvs {\nmeta l4proto 6 masquerade\n}")),
+        ),
+    ];
+    let expected = "~ net.ipv4.vs.conntrack: 0 -> 1
+~ timeouts: tcp 900 s -> tcp 7500 s
+- backup sync daemon on eth0 with id 0
++ rules for full NAT of 1 service (nft table inet pgvs)
+1 to add, 2 to change, 1 to delete
+";
+    let ahead = Ahead { ops: Vec::new(), settings };
+    assert_eq!(text(&config, &Table::default(), &ahead), expected);
+}

@@ -172,7 +172,7 @@ fn no_ipvs(lab: &mut Lab) -> Result<()> {
     outcome
 }
 
-const LOADER: &str = "/proc/sys/kernel/modprobe";
+pub(super) const LOADER: &str = "/proc/sys/kernel/modprobe";
 
 fn tries(lab: &Lab, pgvs: &Pgvs) -> Result<()> {
     refused(lab, "no ip_vs", pgvs.run_to_end()?, &["ip_vs"])?;
@@ -186,7 +186,7 @@ fn tries(lab: &Lab, pgvs: &Pgvs) -> Result<()> {
 }
 
 /// Unloads every IPVS module; namespaces that are being taken down hold them for a moment.
-fn unload() -> Result<()> {
+pub(super) fn unload() -> Result<()> {
     let deadline = Instant::now() + SOON;
     loop {
         let text = fs::read_to_string("/proc/modules").context("read /proc/modules")?;
@@ -204,7 +204,7 @@ fn unload() -> Result<()> {
     }
 }
 
-fn shell(program: &str, arguments: &[&str]) -> Result<()> {
+pub(super) fn shell(program: &str, arguments: &[&str]) -> Result<()> {
     let output = Command::new(program).args(arguments).output();
     let output = output.with_context(|| format!("start {program}"))?;
     let said = String::from_utf8_lossy(&output.stderr);

@@ -144,6 +144,58 @@ fn a_module_that_was_loaded_anew_is_found_under_its_new_number() {
 }
 
 #[test]
+fn changes_under_way_while_the_module_is_loaded_anew_are_carried_out_there() {
+    let mut exchange = exchange(|sent| match sent[0].kind {
+        16 => vec![Ok(family(&sent[0], 31))],
+        31 => vec![Ok([refuse(&sent[0], 17), acknowledge(&sent[1])].concat())],
+        _ => sent.iter().map(|it| Ok(refuse(it, 2))).collect(),
+    });
+    exchange.family = 28;
+    assert_eq!(exchange.apply(&ops(2)).unwrap(), [Err(Errno::EEXIST), Ok(())]);
+}
+
+#[test]
+fn changes_whose_scheduler_is_unknown_are_not_sent_again() {
+    let mut exchange = exchange(|sent| match sent[0].kind {
+        16 => vec![Ok(family(&sent[0], 31))],
+        _ => sent.iter().map(|it| Ok(refuse(it, 2))).collect(),
+    });
+    assert_eq!(exchange.apply(&ops(2)).unwrap(), [Err(Errno::ENOENT); 2]);
+    assert_eq!(exchange.transport().batches, [1, 2, 1]);
+}
+
+#[test]
+fn changes_for_a_module_that_is_gone_fail_as_a_whole() {
+    let mut exchange = exchange(|sent| sent.iter().map(|it| Ok(refuse(it, 2))).collect());
+    assert!(matches!(exchange.apply(&ops(3)), Err(Failure::NoIpvs)));
+}
+
+#[test]
+fn a_dead_socket_is_replaced_and_what_was_under_way_stays_unknown() {
+    let mut exchange = exchange(|sent| match sent.last().unwrap() {
+        last if last.flags == 0x301 => vec![Ok(done(last))],
+        last => vec![Ok(acknowledge(last))],
+    });
+    for errno in [libc::EBADF, libc::ENOTCONN, libc::EPERM, libc::ENOMEM] {
+        exchange.transport().dead = Some(errno);
+        let before = exchange.transport().reopened;
+        assert!(matches!(exchange.apply(&ops(2)), Err(Failure::Socket(_))), "{errno}");
+        assert_eq!(exchange.dump(&Request::services()).unwrap(), []);
+        exchange.transport().dead = Some(errno);
+        assert!(matches!(exchange.dump(&Request::services()), Err(Failure::Socket(_))));
+        assert_eq!(exchange.apply(&ops(2)).unwrap(), [Ok(()); 2]);
+        assert_eq!(exchange.transport().reopened, before + 2);
+    }
+}
+
+#[test]
+fn a_socket_on_which_nothing_comes_is_replaced() {
+    let mut exchange = exchange(|_| Vec::new());
+    assert!(matches!(exchange.apply(&ops(1)), Err(Failure::Silent)));
+    assert_eq!(exchange.transport().reopened, 1);
+}
+
+#[test]
 fn a_module_that_is_gone_is_named() {
     let mut exchange = exchange(|sent| vec![Ok(refuse(&sent[0], 2))]);
     let failure = exchange.dump(&Request::services()).unwrap_err();

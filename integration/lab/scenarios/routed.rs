@@ -8,6 +8,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::net::{self, Namespace, SERVERS, SWITCH};
 
+const MAC: &str = "02:00:0a:08:00:fe";
+
 /// Where the director stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -89,7 +91,10 @@ fn join_by_router(place: Place) -> Result<()> {
     let mut root = vec![
         format!("netns add {router}"),
         format!("link add clients netns {router} type veth peer name eth0 netns {client}"),
-        format!("link add servers netns {router} type veth peer name router netns {SWITCH}"),
+        // The servers remember the router's hardware address from the scenario before.
+        format!(
+            "link add servers address {MAC} netns {router} type veth peer name router netns {SWITCH}"
+        ),
     ];
     let mut routes = addresses("clients", ["10.7.0.1/24", "fd00:7::1/64"]);
     routes.extend(addresses("servers", ["10.8.0.254/24", "fd00:8::fe/64"]));

@@ -55,6 +55,7 @@ impl Bench<'_> {
         let (before, read) = (self.cpu()?, self.bytes_read()?);
         std::thread::sleep(WATCH);
         let (after, now_read) = (self.cpu()?, self.bytes_read()?);
+        #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "for people")]
         let checks = (now_read - read) as f64 / bytes as f64;
         ensure!(checks >= 1.0, "no check in {WATCH:?}");
         Ok((after - before).as_secs_f64() / checks)

@@ -20,7 +20,9 @@ impl Bench<'_> {
     /// A server dies that stands in every service.
     pub(super) fn failing(&mut self) -> Result<()> {
         let servers: Vec<SocketAddr> = (0..EACH)
-            .map(|place| SocketAddr::from(([10, 8, 0, 100 + place as u8], net::PORT)))
+            .map(|place| {
+                SocketAddr::from(([10, 8, 0, 100 + u8::try_from(place).unwrap_or(0)], net::PORT))
+            })
             .collect();
         let victim = servers[3];
         let mut running = Servers::start(&servers)?;

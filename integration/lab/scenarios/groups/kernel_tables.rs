@@ -102,7 +102,7 @@ fn large_table(lab: &mut Lab) -> Result<()> {
         let began = Instant::now();
         let (table, counters) = kernel.dump(&keys)?;
         timed("the whole table over netlink", began);
-        ensure!(table == want && counters.len() == 10_000, "the dump differs");
+        ensure!(table == want && counters.is_empty(), "the dump differs");
         let began = Instant::now();
         let proc = CheapList::default().read()?;
         timed("/proc read", began);

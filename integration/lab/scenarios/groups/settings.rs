@@ -124,8 +124,12 @@ fn reloaded(lab: &Lab, pgvs: &Pgvs) -> Result<()> {
     pgvs.write(&(pool() + KERNEL + &MASTER.replace("sync_id = 5", "sync_id = 6")))?;
     let plan = pgvs.run(&["plan"])?.expect(1)?;
     ensure!(plan.stdout.contains("0 to add, 1 to change, 1 to delete"), "{}", plan.stdout);
-    let reload = pgvs.run(&["reload"])?.expect(0)?;
-    ensure!(reload.stdout.contains("2 changes written"), "{}", reload.said());
+    // A kernel without one of the settings takes the others, and the reload says so.
+    let is_new = Namespace::Director.read_sysctl("net/ipv4/vs/est_cpulist").is_ok();
+    let reload = pgvs.run(&["reload"])?.expect(if is_new { 0 } else { 2 })?;
+    let said = reload.said();
+    ensure!(said.contains("2 changes written"), "{said}");
+    ensure!(is_new || said.contains("est_cpulist: the running kernel has no such"), "{said}");
     let changed = MASTER_RUNS.replace("syncid=5", "syncid=6");
     everything(pgvs, "7500 45 40", &[&changed])?;
     ipvsadm(&["--start-daemon", "backup", "--mcast-interface", "front", "--syncid", "9"])?;

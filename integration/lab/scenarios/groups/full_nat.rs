@@ -61,7 +61,6 @@ fn full_nat(lab: &mut Lab) -> Result<()> {
     lab.step(
         "the rules went with the last service that wanted them; the foreign table is as it was",
     );
-    four.value("select 1").context("a session from before")?;
 
     reload(&pgvs, &(config("true", "") + "[director]\non_stop = \"remove\"\n"))?;
     ensure!(nft(&["list", "ruleset"])? != before, "no rules");

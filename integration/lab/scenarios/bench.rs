@@ -15,7 +15,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use self::figures::Goal;
 use self::fixture::Fixture;
@@ -76,43 +76,43 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool> {
     let began = Instant::now();
     let mut report = machine()?;
     say(&report);
-    let (mut goals, mut failure) = (Vec::new(), None);
+    let (mut goals, mut failures) = (Vec::new(), Vec::new());
     for &services in &wish.sizes {
-        match measure(&mut lab, &wish, services) {
-            Ok((text, of_size)) => {
-                report += &text;
-                goals.extend(of_size);
-            }
-            Err(error) => {
-                failure = Some(error);
-                break;
-            }
-        }
+        let (text, of_size) = measure(&mut lab, &wish, services, &mut failures)?;
+        report += &text;
+        goals.extend(of_size);
     }
     report += &format!("\n{}", figures::goals("goal", &goals));
     say(&format!("\n{report}"));
     let path = lab.artefacts().join("bench.md");
     fs::write(&path, &report).with_context(|| format!("write {}", path.display()))?;
     say(&format!("after {:.0} s; the same in {}", began.elapsed().as_secs_f64(), path.display()));
-    if let Some(error) = failure {
-        let logs = lab.finish().unwrap_or_default();
-        say(logs.trim_end());
-        lab.close()?;
-        bail!(error);
-    }
     lab.close()?;
+    ensure!(failures.is_empty(), "not measured: {}", failures.join("; "));
     Ok(goals.iter().all(Goal::is_met))
 }
 
 /// All of one size: the table for people, and the goals.
-fn measure(lab: &mut Lab, wish: &Wish, services: u32) -> Result<(String, Vec<Goal>)> {
+///
+/// What cannot be measured is told with the daemon's last words, and the rest is measured all the same.
+fn measure(
+    lab: &mut Lab,
+    wish: &Wish,
+    services: u32,
+    failures: &mut Vec<String>,
+) -> Result<(String, Vec<Goal>)> {
     let fixture = Fixture { services };
     lab.begin(&format!("bench-{services}"))?;
     say(&format!("{}: {} destinations", fixture.name(), fixture.destinations()));
     let mut bench = Bench::new(lab, fixture, wish.rounds)?;
     for part in Part::ALL {
-        if wish.wants(part.name()) {
-            bench.measure(part).with_context(|| format!("{}: {}", fixture.name(), part.name()))?;
+        if wish.wants(part.name())
+            && let Err(error) = bench.measure(part)
+        {
+            let what = format!("{}: {}: {error:#}", fixture.name(), part.name());
+            say(&format!("FAILED: {what}"));
+            failures.push(what);
+            bench.begin_anew()?;
         }
     }
     let (rows, goals, notes) = bench.end()?;

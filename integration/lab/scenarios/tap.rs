@@ -68,8 +68,9 @@ impl Tap {
     }
 
     /// The writing commands of the next packet; none if none came.
-    pub(crate) fn next(&self) -> Result<Option<Vec<&'static str>>> {
-        let mut buffer = vec![0; 1 << 20];
+    ///
+    /// The buffer is the caller's: to map and unmap a new one each time costs an emulated processor milliseconds.
+    pub(crate) fn next(&self, buffer: &mut [u8]) -> Result<Option<Vec<&'static str>>> {
         match recv(&self.socket, &mut *buffer, RecvFlags::empty()) {
             Ok((length, _)) => {
                 let mut writes = Vec::new();

@@ -38,9 +38,10 @@ impl Lists {
         let loaded = self.loaded.lines().filter_map(|line| line.split(' ').next());
         let mut found: BTreeSet<String> = loaded.map(str::to_owned).collect();
         let ready = self.ready.iter().flat_map(|list| list.lines());
-        found.extend(ready.filter_map(|line| of_path(line.split(':').next()?)));
+        let is_asked = |name: &String| names.contains(&**name);
+        found.extend(ready.filter_map(|line| of_path(line.split(':').next()?)).filter(is_asked));
         let builtin = self.builtin.iter().flat_map(|list| list.lines());
-        found.extend(builtin.filter_map(of_path));
+        found.extend(builtin.filter_map(of_path).filter(is_asked));
         let is_complete = self.ready.is_some() && self.builtin.is_some();
         let known = names.iter().filter_map(|name| match found.contains(&**name) {
             true => Some((name.clone(), true)),

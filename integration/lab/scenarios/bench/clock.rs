@@ -25,8 +25,9 @@ impl Clock {
         let stop = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
+            let mut buffer = vec![0; 1 << 20];
             while !until.load(Ordering::Relaxed) {
-                match tap.next() {
+                match tap.next(&mut buffer) {
                     Ok(Some(found)) => drop(sender.send((Instant::now(), found))),
                     Ok(None) => (),
                     Err(_) => return,

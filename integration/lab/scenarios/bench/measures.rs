@@ -100,6 +100,19 @@ impl<'a> Bench<'a> {
         }
     }
 
+    /// After a measure that failed: no daemon, an empty table.
+    pub(super) fn begin_anew(&mut self) -> Result<()> {
+        let log = self.pgvs.log();
+        let lines: Vec<_> = log.lines().collect();
+        for line in lines.iter().skip(lines.len().saturating_sub(10)) {
+            self.lab.step(line);
+        }
+        if self.pgvs.is_running() {
+            self.pgvs.kill()?;
+        }
+        kernel::ipvsadm(&["-C"]).map(drop)
+    }
+
     /// What came out.
     pub(super) fn end(self) -> Result<(Vec<Row>, Vec<Goal>, Vec<String>)> {
         Ok((self.rows, self.goals, self.notes))

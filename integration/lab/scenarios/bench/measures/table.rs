@@ -77,7 +77,7 @@ impl Bench<'_> {
         self.ours(&["pause"])?;
         let told = self.pgvs.log().len();
         kernel::ipvsadm(&["-C"])?;
-        self.pgvs.wait_log(told, "is gone", LIMIT)?;
+        self.pgvs.wait_log(told, "was deleted", LIMIT)?;
         // It tells what is gone when it has read the table.
         let clock = Clock::start()?;
         let began = Instant::now();

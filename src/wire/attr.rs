@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use netlink_packet_core::{NLA_F_NESTED, NlasIterator};
+use netlink_packet_core::{NLA_F_NESTED, NLA_TYPE_MASK};
 
 use super::DecodeError;
 use super::ids::Id;
@@ -141,14 +141,18 @@ impl<'a> Attrs<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut values = [None; 16];
         let mut rest = bytes;
-        for attr in NlasIterator::new(bytes) {
-            let attr = attr?;
-            let length = usize::from(attr.length());
-            let value = rest.get(4..length).unwrap_or_default();
+        while let Some((header, _)) = rest.split_first_chunk::<4>() {
+            let [a, b, c, d] = *header;
+            let length = usize::from(u16::from_ne_bytes([a, b]));
+            let kind = u16::from_ne_bytes([c, d]) & NLA_TYPE_MASK;
+            let value = rest.get(usize::from(HEADER)..length).ok_or_else(cut_short)?;
             rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-            if let Some(slot) = values.get_mut(usize::from(attr.kind())) {
+            if let Some(slot) = values.get_mut(usize::from(kind)) {
                 *slot = Some(value);
             }
+        }
+        if !rest.is_empty() {
+            return Err(cut_short());
         }
         Ok(Self { values })
     }
@@ -217,6 +221,10 @@ impl<'a> Attrs<'a> {
             value: format!("text that is not UTF-8: {}", text.escape_ascii()),
         })
     }
+}
+
+fn cut_short() -> DecodeError {
+    DecodeError::Malformed("an attribute that is cut short".into())
 }
 
 /// The address in the first bytes of `union nf_inet_addr`.

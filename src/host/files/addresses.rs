@@ -14,11 +14,12 @@ pub fn absent(addresses: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
     if addresses.is_empty() {
         return BTreeSet::new();
     }
+    let mut routes = Routes::default();
     match assigned() {
         Ok(assigned) => addresses
             .iter()
             .copied()
-            .filter(|ip| !assigned.contains(ip) && !ip.is_loopback() && !is_routed_here(*ip))
+            .filter(|ip| !assigned.contains(ip) && !ip.is_loopback() && !routes.lead_here(*ip))
             .collect(),
         // Only a warning hangs on it.
         Err(_) => BTreeSet::new(),
@@ -39,20 +40,37 @@ pub fn absent_interfaces(names: &BTreeSet<Box<str>>) -> BTreeSet<Box<str>> {
     names.iter().filter(|name| !present.contains(&***name)).cloned().collect()
 }
 
-/// Whether the kernel delivers an address to itself by a local route for a whole network (`ip route add local`).
-///
-/// To reach such an address it takes that very address as the source. A bind would tell less: with
-/// `ip_nonlocal_bind`, which directors often set, it succeeds for every address.
-fn is_routed_here(ip: IpAddr) -> bool {
-    let any: IpAddr = match ip {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let source = UdpSocket::bind((any, 0)).and_then(|socket| {
-        socket.connect((ip, 9))?;
-        socket.local_addr()
-    });
-    source.is_ok_and(|source| source.ip() == ip)
+/// What the kernel's routing says of addresses: a socket for each family, made when it is first needed and kept for
+/// all that are asked for.
+#[derive(Default)]
+struct Routes {
+    v4: Option<UdpSocket>,
+    v6: Option<UdpSocket>,
+}
+
+impl Routes {
+    /// Whether the kernel delivers an address to itself by a local route for a whole network (`ip route add local`).
+    ///
+    /// To reach such an address it takes that very address as the source. A bind would tell less: with
+    /// `ip_nonlocal_bind`, which directors often set, it succeeds for every address.
+    fn lead_here(&mut self, ip: IpAddr) -> bool {
+        let (socket, any): (_, IpAddr) = match ip {
+            IpAddr::V4(_) => (&mut self.v4, Ipv4Addr::UNSPECIFIED.into()),
+            IpAddr::V6(_) => (&mut self.v6, Ipv6Addr::UNSPECIFIED.into()),
+        };
+        if socket.is_none() {
+            *socket = UdpSocket::bind((any, 0)).ok();
+        }
+        let Some(connected) = socket.as_ref() else {
+            return false;
+        };
+        let source = connected.connect((ip, 9)).and_then(|()| connected.local_addr());
+        // It forgets its source again; one that cannot is replaced.
+        if rustix::net::connect_unspec(connected).is_err() {
+            *socket = None;
+        }
+        source.is_ok_and(|source| source.ip() == ip)
+    }
 }
 
 // include/uapi/linux/netlink.h, rtnetlink.h, if_addr.h
@@ -126,6 +144,19 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_socket_tells_of_one_address_after_the_other() {
+        let mut kept = Routes::default();
+        // Whatever this machine makes of them, in any order.
+        for ip in
+            ["127.0.0.9", "192.0.2.1", "127.0.0.1", "::1", "192.0.2.2", "2001:db8::1", "127.0.0.9"]
+        {
+            let ip = ip.parse().unwrap();
+            assert_eq!(kept.lead_here(ip), Routes::default().lead_here(ip), "{ip}");
+        }
+        assert!(kept.lead_here("127.0.0.1".parse().unwrap()));
+    }
 
     #[test]
     fn loopback_is_local_and_a_documentation_address_is_not() {

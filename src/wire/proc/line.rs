@@ -39,9 +39,10 @@ impl<'a> Iterator for Words<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        let start = self.0.iter().position(|byte| !byte.is_ascii_whitespace())?;
+        // Nothing below a blank is printed, so that one comparison is enough.
+        let start = self.0.iter().position(|byte| *byte > b' ')?;
         let (_, rest) = self.0.split_at(start);
-        let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
+        let end = rest.iter().position(|byte| *byte <= b' ').unwrap_or(rest.len());
         let (word, rest) = rest.split_at(end);
         self.0 = rest;
         Some(word)

@@ -86,7 +86,7 @@ impl Bench<'_> {
         clock.until(&up, services * each * 2, LIMIT)?;
         let mut rounds = Vec::new();
         for _ in 0..self.rounds {
-            std::thread::sleep(Duration::from_millis(1500));
+            std::thread::sleep(Duration::from_millis(2500));
             clock.forget();
             let died = Instant::now();
             running.fail(victim);
@@ -101,7 +101,7 @@ impl Bench<'_> {
                 (after(out) * 1000.0, after(deleted) * 1000.0)
             ));
             running.mend(victim)?;
-            clock.until(&["set destination"], services, LIMIT)?;
+            clock.until(&up, services, LIMIT)?;
         }
         drop(clock);
         pgvs.stop()?;

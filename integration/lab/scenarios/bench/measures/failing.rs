@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::super::clock::Clock;
 use super::super::figures::{Row, Who};
@@ -12,7 +12,7 @@ use super::super::floor::Prepared;
 use super::super::servers::Servers;
 use super::{Bench, LIMIT, at_most};
 use crate::kernel;
-use crate::net;
+use crate::net::{self, Namespace};
 use crate::pgvs::Pgvs;
 use crate::stage::median;
 
@@ -81,9 +81,7 @@ impl Bench<'_> {
         pgvs.start()?;
         let services = usize::try_from(fixture.services)?;
         let each = usize::try_from(EACH)?;
-        let up = ["set destination", "new destination"];
-        // Made at weight 0, and raised by its first good verdict.
-        clock.until(&up, services * each * 2, LIMIT)?;
+        wait_serving(services * each)?;
         let mut rounds = Vec::new();
         for _ in 0..self.rounds {
             std::thread::sleep(Duration::from_millis(2500));
@@ -101,11 +99,26 @@ impl Bench<'_> {
                 (after(out) * 1000.0, after(deleted) * 1000.0)
             ));
             running.mend(victim)?;
-            clock.until(&up, services, LIMIT)?;
+            wait_serving(services * each)?;
         }
         drop(clock);
         pgvs.stop()?;
         kernel::ipvsadm(&["-C"])?;
         Ok(rounds)
+    }
+}
+
+/// Waits until so many destinations have their weight: some are made with it, some are raised to it later.
+fn wait_serving(count: usize) -> Result<()> {
+    let began = Instant::now();
+    loop {
+        let text = Namespace::Director
+            .inside(|| Ok(std::fs::read_to_string("/proc/thread-self/net/ip_vs")?))?;
+        let serving = text.matches("Masq    100 ").count();
+        if serving == count {
+            return Ok(());
+        }
+        ensure!(began.elapsed() < LIMIT, "{serving} of {count} destinations serve");
+        std::thread::sleep(Duration::from_millis(200));
     }
 }

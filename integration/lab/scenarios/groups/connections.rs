@@ -128,14 +128,12 @@ fn expiry(line: &str) -> Option<(String, u64)> {
     let (before, rest) = line.split_at_checked(4)?;
     let (expiry, after) = rest.split_at_checked(6)?;
     let (minutes, seconds) = expiry.trim_end().split_once(':')?;
-    ensure_two(minutes, seconds)?;
+    // As ipvsadm has them: seconds of two digits, minutes of two or more.
+    if minutes.len() < 2 || seconds.len() != 2 {
+        return None;
+    }
     let seconds = minutes.parse::<u64>().ok()? * 60 + seconds.parse::<u64>().ok()?;
     Some((format!("{before}{after}"), seconds))
-}
-
-/// Minutes and seconds have two digits at least, and seconds two exactly.
-fn ensure_two(minutes: &str, seconds: &str) -> Option<()> {
-    (minutes.len() >= 2 && seconds.len() == 2).then_some(())
 }
 
 fn connections() -> Result<String> {

@@ -71,7 +71,7 @@ impl Restore {
         }
         for wanted in &want.daemons {
             let had = have.daemons.iter().find(|it| it.role == wanted.role);
-            if had.is_some_and(|had| runs_as(had, wanted)) {
+            if had.is_some_and(|had| wanted.is_met_by(had)) {
                 continue;
             }
             restore.daemons.extend(had.map(|had| DaemonChange::Stop(had.role)));
@@ -117,19 +117,6 @@ fn lessens(op: &Op, have: &Saved) -> bool {
         }
         Op::AddService(..) | Op::EditService(..) | Op::AddDestination(..) => false,
     }
-}
-
-/// Whether a daemon runs as wanted, as far as anything is wanted.
-fn runs_as(had: &SyncDaemon, wanted: &SyncDaemon) -> bool {
-    fn fits<T: PartialEq + Copy>(had: Option<T>, wanted: Option<T>) -> bool {
-        wanted.is_none() || had == wanted
-    }
-    had.interface == wanted.interface
-        && had.sync_id == wanted.sync_id
-        && fits(had.max_length, wanted.max_length)
-        && fits(had.group, wanted.group)
-        && fits(had.port, wanted.port)
-        && fits(had.ttl, wanted.ttl)
 }
 
 #[cfg(test)]

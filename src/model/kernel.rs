@@ -82,6 +82,19 @@ impl SyncDaemon {
             ttl: None,
         }
     }
+
+    /// Whether a daemon that runs is what this one asks for; what either does not say is no difference.
+    pub fn is_met_by(&self, found: &Self) -> bool {
+        fn agrees<T: PartialEq>(wanted: Option<T>, found: Option<T>) -> bool {
+            wanted.is_none() || found.is_none() || wanted == found
+        }
+        self.interface == found.interface
+            && self.sync_id == found.sync_id
+            && agrees(self.max_length, found.max_length)
+            && agrees(self.group, found.group)
+            && agrees(self.port, found.port)
+            && agrees(self.ttl, found.ttl)
+    }
 }
 
 /// Totals of a service or destination, as the kernel's estimator last wrote them (every 2 s).

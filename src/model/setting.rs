@@ -181,21 +181,6 @@ impl SyncRole {
     }
 }
 
-impl SyncDaemon {
-    /// Whether a daemon that runs is what this one asks for; what either does not say is no difference.
-    fn is_met_by(&self, found: &Self) -> bool {
-        fn agrees<T: PartialEq>(wanted: Option<T>, found: Option<T>) -> bool {
-            wanted.is_none() || found.is_none() || wanted == found
-        }
-        self.interface == found.interface
-            && self.sync_id == found.sync_id
-            && agrees(self.max_length, found.max_length)
-            && agrees(self.group, found.group)
-            && agrees(self.port, found.port)
-            && agrees(self.ttl, found.ttl)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

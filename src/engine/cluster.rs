@@ -2,7 +2,7 @@
 //!
 //! Only a server that itself says that it is not in recovery can be the writer, and there is never more than one.
 
-use super::health::{Condition, Verdict};
+use super::health::Verdict;
 use super::memory::LastWriter;
 use crate::model::postgres::{Role, SystemIdentifier, Timeline};
 
@@ -158,22 +158,13 @@ fn told(verdict: &Verdict) -> Option<Timeline> {
 
 /// The timeline on which a server claims to be the primary: one that is up and says so.
 fn claim(verdict: &Verdict) -> Option<Timeline> {
-    match verdict.condition {
-        Condition::Down | Condition::Lost | Condition::Starting | Condition::Closing => None,
-        Condition::Unknown
-        | Condition::Up
-        | Condition::Suspect
-        | Condition::Hung
-        | Condition::Ending
-        | Condition::Failing
-        | Condition::Full
-        | Condition::Refusing(_) => told(verdict),
-    }
+    if verdict.condition.is_hard() { None } else { told(verdict) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::health::Condition;
     use crate::model::postgres::Facts;
 
     fn verdict(role: Role, timeline: Option<u32>, id: u64) -> Verdict {

@@ -21,21 +21,8 @@ impl Health {
 
     /// When silence will have lasted long enough for the next step, if nothing is heard till then.
     pub fn deadline(&self, settings: &PostgresProbe) -> Option<Time> {
-        match self.condition {
-            Condition::Down | Condition::Lost | Condition::Starting | Condition::Closing => None,
-            Condition::Unknown
-            | Condition::Up
-            | Condition::Suspect
-            | Condition::Hung
-            | Condition::Ending
-            | Condition::Failing
-            | Condition::Full
-            | Condition::Refusing(_) => Some(if self.is_suspect {
-                self.silent_for(settings.lost_after)
-            } else {
-                self.silent_for(settings.suspect_after)
-            }),
-        }
+        let long = if self.is_suspect { settings.lost_after } else { settings.suspect_after };
+        (!self.condition.is_hard()).then(|| self.silent_for(long))
     }
 
     fn silent_for(&self, long: Duration) -> Time {
